@@ -1,0 +1,3 @@
+//! The approval page and its POST.
+
+fn main() {}

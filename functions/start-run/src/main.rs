@@ -1,0 +1,3 @@
+//! Starts a run for an uploaded package.
+
+fn main() {}

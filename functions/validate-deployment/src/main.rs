@@ -1,0 +1,3 @@
+//! Checks a deployed version and reports a verdict.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The local cloud.
+
+fn main() {}
