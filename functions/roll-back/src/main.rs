@@ -1,3 +1,11 @@
 //! Turns an alarm into a stopped deployment, a redeployment, or a reason to do nothing.
 
-fn main() {}
+mod app;
+mod effects;
+mod error;
+mod facts;
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    signalbox_bootstrap::run(app::App::start, handler::handle)
+}

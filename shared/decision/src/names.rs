@@ -123,6 +123,10 @@ name!(
     |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':')
 );
 name!(
+    /// A published version of a function, such as `7`; never `$LATEST`, which changes under one's feet.
+    VersionNumber, "function version", max 20, "1 to 20 digits", |c| c.is_ascii_digit()
+);
+name!(
     /// A CodeDeploy application.
     ApplicationName, "application name", max 100, "1 to 100 printable characters", printable
 );

@@ -5,6 +5,7 @@
 //! happens once, at the edge; past it there are only `signalbox-decision`'s types.
 
 pub mod alarm;
+pub mod appspec;
 pub mod codebuild;
 pub mod codedeploy;
 pub mod codepipeline;
