@@ -1,3 +1,12 @@
 //! Checks a deployed version and reports a verdict.
 
-fn main() {}
+mod app;
+mod effects;
+mod error;
+mod handler;
+mod measure;
+mod subject;
+
+fn main() -> std::process::ExitCode {
+    signalbox_bootstrap::run(app::App::start, handler::handle)
+}

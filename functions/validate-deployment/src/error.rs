@@ -1,0 +1,47 @@
+//! Why a validation could not be made or reported.
+
+use signalbox_bootstrap::{AwsFailure, Failure};
+use signalbox_events::envelope::EventError;
+use signalbox_ledger::LedgerError;
+use thiserror::Error;
+
+/// What stopped the handler.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    /// The event cannot be read: nobody can be told a verdict.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The ledger did not answer.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// AWS refused or did not answer.
+    #[error("{call}: {failure}")]
+    Aws {
+        /// The call.
+        call: &'static str,
+        /// What AWS said.
+        failure: AwsFailure,
+    },
+    /// The deployment is not one that this function may judge.
+    #[error("{0}")]
+    Foreign(String),
+    /// A check panicked.
+    #[error("a check panicked: {0}")]
+    Panicked(String),
+    /// The checks did not end before the function's own deadline.
+    #[error("the checks did not end within {0} s; raise the function's time-out or make fewer requests")]
+    TooSlow(u64),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Ledger(_) => Self::retryable(message),
+            Error::Aws { failure, .. } if failure.retryable => Self::retryable(message),
+            Error::Event(_) | Error::Aws { .. } | Error::Foreign(_) | Error::Panicked(_) | Error::TooSlow(_) => {
+                Self::permanent(message)
+            }
+        }
+    }
+}
