@@ -177,6 +177,29 @@ impl Evidence {
     }
 }
 
+/// Who made a change, as its source says: the pipeline's variable `author`, else the last line
+/// `Author: …` of the revision's summary, which an S3 upload sets by the metadata
+/// `codepipeline-artifact-revision-summary`.
+///
+/// Whoever uploads can write what they like there, so that this keeps honest people honest; that nobody
+/// releases alone what they wrote is enforced by the list of approvers and the upload's own audit trail.
+#[must_use]
+pub fn stated_author(variable: Option<&str>, summary: Option<&str>) -> Option<String> {
+    let trailer = |summary: &str| {
+        summary.lines().rev().find_map(|line| {
+            let (label, value) = line.split_once(':')?;
+            label
+                .trim()
+                .eq_ignore_ascii_case("author")
+                .then(|| value.trim().to_owned())
+        })
+    };
+    let stated = variable
+        .map(|text| text.trim().to_owned())
+        .or_else(|| summary.and_then(trailer));
+    stated.filter(|author| !author.is_empty())
+}
+
 /// The address in `Ann <ann@example.com>`, or the text as it is.
 fn address(text: &str) -> &str {
     let inner = text
@@ -297,6 +320,21 @@ pub(crate) mod tests {
             Some("arn:aws:sts::1:assumed-role/start/start-run")
         ));
         assert!(!by(None, None));
+    }
+
+    #[test]
+    fn the_source_states_its_author() {
+        let summary = Some("Round the totals\n\nAuthor: someone else\nauthor : Ann <ann@example.com>\n");
+        assert_eq!(
+            stated_author(None, summary).as_deref(),
+            Some("Ann <ann@example.com>")
+        );
+        assert_eq!(
+            stated_author(Some("bob@example.com"), summary).as_deref(),
+            Some("bob@example.com")
+        );
+        assert_eq!(stated_author(None, Some("Amazon S3 version id: abc")), None);
+        assert_eq!(stated_author(Some(" "), None), None);
     }
 
     #[test]

@@ -130,14 +130,10 @@ pub fn rows(record: &Record) -> Vec<(&'static str, String)> {
         "Passed",
         (!evidence.passed.is_empty()).then(|| line(&evidence.passed.join(", "), 300_000)),
     );
+    let newer = evidence.newer_waiting.len();
     known(
         "Newer runs",
-        (!evidence.newer_waiting.is_empty()).then(|| {
-            format!(
-                "{} wait behind this one; approving lets this older revision out first",
-                evidence.newer_waiting.len()
-            )
-        }),
+        (newer > 0).then(|| format!("{newer} waiting behind this one: a newer revision exists")),
     );
     known(
         "Note",

@@ -272,13 +272,8 @@ pub(crate) mod tests {
     fn an_event_that_comes_too_late_asks_nobody() {
         let late = requested(&waiting(), &["ann@example.com"], None, "2026-06-05T14:05:00Z");
         assert!(matches!(late, Request::Ignore(Ignored::Expired)));
-        let gone = requested(
-            &Standing::Gone(Gone::Superseded),
-            &["ann@example.com"],
-            None,
-            SOON,
-        );
-        assert!(matches!(gone, Request::Ignore(Ignored::Gone(Gone::Superseded))));
+        let gone = requested(&Standing::Gone(Gone::MovedOn), &["ann@example.com"], None, SOON);
+        assert!(matches!(gone, Request::Ignore(Ignored::Gone(Gone::MovedOn))));
     }
 
     #[test]

@@ -18,20 +18,18 @@ pub enum Reading {
     NoRun,
     /// Both exist.
     Read {
-        /// The run's own status.
+        /// How the run fares in the action's stage.
         run: RunStatus,
         /// The action, if the pipeline (still) has it.
         action: Option<ActionReading>,
     },
 }
 
-/// The status of a run (`PipelineExecutionStatus`), as far as approvals care.
+/// How a run fares in a stage (`StageExecutionStatus`), as far as approvals care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
     /// It goes on.
     InProgress,
-    /// A newer run took its place in front of a stage.
-    Superseded,
     /// It was stopped, is stopping, or was cancelled.
     Stopped,
     /// It ended, one way or the other, or in a state that is not known here.
@@ -113,9 +111,6 @@ pub enum Gone {
     /// The pipeline was changed and has no such stage or action.
     #[error("the pipeline does not have this approval action any more")]
     Action,
-    /// A newer run took this one's place.
-    #[error("a newer run has taken this run's place")]
-    Superseded,
     /// The run was stopped.
     #[error("the run was stopped")]
     Stopped,
@@ -144,7 +139,6 @@ impl Standing {
         };
         if action.execution.as_ref() != Some(execution) {
             return Self::Gone(match run {
-                RunStatus::Superseded => Gone::Superseded,
                 RunStatus::Stopped => Gone::Stopped,
                 RunStatus::InProgress => Gone::MovedOn,
                 RunStatus::Ended => Gone::Ended,
@@ -155,7 +149,6 @@ impl Standing {
             (ActionStatus::Failed, _) if timed_out(&action) => Self::Lapsed,
             (ActionStatus::Failed, _) => decided(Verdict::Rejected, action),
             (ActionStatus::Abandoned, _) | (_, RunStatus::Stopped) => Self::Gone(Gone::Stopped),
-            (_, RunStatus::Superseded) => Self::Gone(Gone::Superseded),
             (_, RunStatus::Ended) => Self::Gone(Gone::Ended),
             (ActionStatus::InProgress, RunStatus::InProgress) => match action.token {
                 Some(token) => Self::Waiting {
@@ -305,7 +298,6 @@ pub(crate) mod tests {
     fn an_open_approval_of_another_run_is_none_of_this_link() {
         let other = Some(ExecutionId::new("ffffffff-4b5a-6978-8796-a5b4c3d2e1f0").unwrap());
         for (run, why) in [
-            (RunStatus::Superseded, Gone::Superseded),
             (RunStatus::Stopped, Gone::Stopped),
             (RunStatus::InProgress, Gone::MovedOn),
             (RunStatus::Ended, Gone::Ended),
