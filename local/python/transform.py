@@ -4,7 +4,7 @@ Reads one JSON object on standard input:
 
     {"template": "<YAML or JSON>", "region": "...", "parameters": {"Name": "value"}}
 
-and writes one to standard output: {"template": {...}} or {"errors": ["...", ...]}.
+and writes one to standard output: {"template": {...}, "transforms": ["..."]} or {"errors": ["...", ...]}.
 
 Short tags (`!Ref`, `!Sub`, ...) become their long forms, and `Transform: AWS::Serverless-2016-10-31` is
 carried out by AWS's own translator, the code that runs inside CloudFormation. It needs neither a network nor
@@ -64,11 +64,12 @@ def convert(request):
     if unknown:
         return {"errors": [f"No transform named {name} found." for name in unknown]}
     if not transforms(template):
-        return {"template": template}
+        return {"template": template, "transforms": []}
 
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.translator.transform import transform
 
+    named = transforms(template)
     mark_local_code(template)
     try:
         translated = transform(template, request.get("parameters") or {}, NoManagedPolicies())
@@ -76,7 +77,7 @@ def convert(request):
         causes = [cause.message for cause in error.causes]
         return {"errors": ["Transform AWS::Serverless-2016-10-31 failed with: " + error.message, *causes]}
     translated.pop("Transform", None)
-    return {"template": translated}
+    return {"template": translated, "transforms": named}
 
 
 def main():

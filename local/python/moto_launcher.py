@@ -1,0 +1,65 @@
+"""Starts moto for the local cloud.
+
+Prints `PORT <number>` once it listens, and ends when its standard input closes: the parent holds the
+other end, so that moto never outlives it, however the parent died.
+"""
+
+import os
+import sys
+import threading
+
+os.environ.setdefault("S3_IGNORE_SUBDOMAIN_BUCKETNAME", "true")
+os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+
+from moto.awslambda.models import LambdaBackend
+from moto.backends import get_backend
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+# Loaded ahead of their first request; each takes some hundred milliseconds to import.
+SERVICES = ["s3", "iam", "sts", "sns", "sqs", "dynamodb", "secretsmanager", "logs", "ssm", "kms"]
+
+
+class QuietHandler(MotoRequestHandler):
+    """Keeps connections open, and does not write a line per request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *_args, **_kwargs):
+        pass
+
+
+def end_with_parent():
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+def load_services():
+    for service in SERVICES:
+        get_backend(service)
+
+
+def main():
+    # moto would run the function in Docker; the local cloud's own engine invokes it.
+    LambdaBackend.send_sns_message = lambda *_args, **_kwargs: None
+    server = make_server(
+        "127.0.0.1",
+        0,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=QuietHandler,
+    )
+    server.daemon_threads = True
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=load_services, daemon=True).start()
+    print(f"PORT {server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

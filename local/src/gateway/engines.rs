@@ -1,0 +1,85 @@
+//! Requests to the engines: understood, authorised and validated by the service's model, performed,
+//! and checked by the model again.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use serde_json::Value;
+use signalbox_local_core::{AwsError, Caller, Engine};
+use signalbox_local_wire::{Decoded, Model, Protocol, check_output, decode, encode, validate};
+use uuid::Uuid;
+
+use crate::cloud::LocalCloud;
+
+/// How many of an output's faults are named.
+const NAMED: usize = 10;
+
+pub(super) async fn handle(
+    cloud: &LocalCloud,
+    engine: &dyn Engine,
+    caller: &Caller,
+    parts: &Parts,
+    body: &[u8],
+) -> Response {
+    let protocol = Protocol::detect(parts);
+    let request_id = Uuid::new_v4().to_string();
+    let model = match cloud.model(engine.service()).await {
+        Ok(model) => model,
+        Err(error) => {
+            return super::reply::plain(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain; charset=utf-8",
+                error.message,
+            );
+        }
+    };
+    let decoded = match decode(&model, parts, body) {
+        Ok(decoded) => decoded,
+        Err(error) => return encode(&model, "", Err(&error), protocol, &request_id).map(Body::from),
+    };
+    let operation = decoded.operation.clone();
+    let outcome = perform(cloud, engine, caller, &model, decoded).await;
+    if let Err(error) = &outcome {
+        tracing::debug!(service = engine.service(), operation, %error, "refused");
+    }
+    encode(&model, &operation, outcome.as_ref(), protocol, &request_id).map(Body::from)
+}
+
+async fn perform(
+    cloud: &LocalCloud,
+    engine: &dyn Engine,
+    caller: &Caller,
+    model: &Model,
+    decoded: Decoded,
+) -> Result<Value, AwsError> {
+    let Decoded {
+        operation,
+        input,
+        protocol,
+    } = decoded;
+    let service = engine.service();
+    cloud.authorise(caller, service, &operation, &input).await?;
+    validate(model, &operation, &input, protocol)?;
+    if !engine.operations().contains(&operation.as_str()) {
+        return Err(AwsError::unknown_operation(service, &operation));
+    }
+    let output = engine.call(caller, &operation, input).await?;
+    let faults = check_output(model, &operation, &output);
+    if faults.is_empty() {
+        return Ok(output);
+    }
+    let named = faults
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("; ");
+    let message = format!("the {service} engine's answer to {operation} leaves the service model: {named}");
+    tracing::error!(
+        service,
+        operation,
+        message,
+        "an engine's answer is not one that AWS could give"
+    );
+    Err(AwsError::internal(message))
+}

@@ -1,0 +1,300 @@
+//! S3: passed on as streams, since objects may be large; told apart by method, path and query.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use percent_encoding::percent_decode_str;
+use signalbox_local_core::{AwsError, Caller};
+use signalbox_local_wire::Element;
+use uuid::Uuid;
+
+use super::{MAX_BODY, proxy, reply};
+use crate::authorise::s3_needed;
+use crate::cloud::LocalCloud;
+use crate::storage::{Write, Written, announce, version_of};
+
+/// A request to S3, as its line and headers tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct S3Call {
+    pub(crate) method: Method,
+    /// Empty for the list of all buckets.
+    pub(crate) bucket: String,
+    /// Empty where the bucket itself is meant. Raw, not percent-encoded.
+    pub(crate) key: String,
+    /// Query parameters, decoded.
+    pub(crate) query: Vec<(String, String)>,
+    /// `bucket/key` of `x-amz-copy-source`, decoded, without its version.
+    pub(crate) copy_source: Option<String>,
+}
+
+fn decoded(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+impl S3Call {
+    /// `None` where the path is not UTF-8, or has segments that mean another path.
+    pub(crate) fn of(parts: &Parts) -> Option<Self> {
+        let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let key = decoded(key)?;
+        if key.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return None;
+        }
+        let query = parts
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty());
+        let query = query
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Some((decoded(name)?, decoded(&value.replace('+', " "))?))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let source = parts
+            .headers
+            .get("x-amz-copy-source")
+            .and_then(|value| value.to_str().ok());
+        let copy_source = source.and_then(|source| {
+            let path = source.split("?versionId=").next().unwrap_or(source);
+            decoded(path.trim_start_matches('/'))
+        });
+        Some(Self {
+            method: parts.method.clone(),
+            bucket: decoded(bucket)?,
+            key,
+            query,
+            copy_source,
+        })
+    }
+
+    /// Whether the query has a parameter.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.query.iter().any(|(given, _)| given == name)
+    }
+
+    /// What a successful answer will have written.
+    fn writes(&self) -> Option<Written> {
+        const NOT_THE_OBJECT: [&str; 6] = [
+            "tagging",
+            "acl",
+            "retention",
+            "legal-hold",
+            "partNumber",
+            "torrent",
+        ];
+        if self.key.is_empty() || self.bucket.is_empty() || NOT_THE_OBJECT.iter().any(|name| self.has(name)) {
+            return None;
+        }
+        match self.method {
+            Method::PUT if self.has("uploadId") => None,
+            Method::PUT if self.copy_source.is_some() => Some(Written::CopyObject),
+            Method::PUT => Some(Written::PutObject),
+            Method::POST if self.has("uploadId") => Some(Written::CompleteMultipartUpload),
+            Method::DELETE if self.has("uploadId") => None,
+            Method::DELETE => Some(Written::Deleted),
+            _ => None,
+        }
+    }
+}
+
+fn request_id() -> String {
+    Uuid::new_v4()
+        .simple()
+        .to_string()
+        .to_uppercase()
+        .chars()
+        .take(16)
+        .collect()
+}
+
+pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, body: Body) -> Response {
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let Some(call) = S3Call::of(&parts) else {
+        let error = AwsError::new("InvalidURI", "Couldn't parse the specified URI.");
+        return reply::s3_error(&method, &error, &path, &request_id());
+    };
+    if matches!(caller, Caller::Role { .. })
+        && let Err(error) = cloud.authorise_needed(caller, &s3_needed(&call))
+    {
+        let denied = AwsError {
+            code: "AccessDenied".to_owned(),
+            status: 403,
+            ..error
+        };
+        return reply::s3_error(&method, &denied, &path, &request_id());
+    }
+    let body = match passed_on(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let changes_bucket = call.key.is_empty() && matches!(method, Method::PUT | Method::DELETE);
+    let deletes_many = method == Method::POST && call.key.is_empty() && call.has("delete");
+    let written = call.writes();
+    if written.is_none() && !changes_bucket && !deletes_many {
+        return proxy::forward(cloud, parts, body).await;
+    }
+    let answered = match proxy::send(cloud, parts, body).await {
+        Ok(answered) => answered,
+        Err(error) => return proxy::unreachable_emulator(&error),
+    };
+    let (status, headers) = (answered.status(), answered.headers().clone());
+    let answer_body = match answered.bytes().await {
+        Ok(body) => body,
+        Err(error) => return proxy::unreachable_emulator(&AwsError::internal(error.to_string())),
+    };
+    if status.is_success() {
+        if changes_bucket {
+            cloud.storage().forget(&call.bucket);
+        }
+        if let Some(kind) = written {
+            announce_one(cloud, &call, kind, &headers, &answer_body).await;
+        } else if deletes_many {
+            announce_deleted(cloud, &call, &answer_body).await;
+        }
+    }
+    proxy::answer(status, &headers, Body::from(answer_body))
+}
+
+/// A body whose length is known travels as a stream; others are collected first, since the emulator
+/// reads no chunked bodies.
+async fn passed_on(headers: &HeaderMap, body: Body) -> Result<reqwest::Body, Response> {
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return Ok(reqwest::Body::wrap_stream(body.into_data_stream()));
+    }
+    let collected = axum::body::to_bytes(body, MAX_BODY).await;
+    collected.map(reqwest::Body::from).map_err(|_| reply::too_large())
+}
+
+async fn announce_one(cloud: &LocalCloud, call: &S3Call, kind: Written, headers: &HeaderMap, body: &[u8]) {
+    // S3 answers 200 first, and puts an error into the body where copying or completing fails late.
+    let root = Element::parse(&String::from_utf8_lossy(body)).unwrap_or_default();
+    if root.name == "Error" {
+        return;
+    }
+    let marker = headers
+        .get("x-amz-delete-marker")
+        .is_some_and(|value| value == "true");
+    let named = call
+        .query
+        .iter()
+        .find(|(name, _)| name == "versionId")
+        .map(|(_, version)| version.clone());
+    let kind = if kind == Written::Deleted && marker && named.is_none() {
+        Written::DeleteMarker
+    } else {
+        kind
+    };
+    let write = Write {
+        kind,
+        bucket: &call.bucket,
+        key: &call.key,
+        version: version_of(headers).or(named),
+        request_id: None,
+        source_ip: "127.0.0.1",
+    };
+    announce(cloud, &write).await;
+}
+
+/// `DeleteObjects` answers which of its keys are gone.
+async fn announce_deleted(cloud: &LocalCloud, call: &S3Call, body: &[u8]) {
+    let Ok(root) = Element::parse(&String::from_utf8_lossy(body)) else {
+        return;
+    };
+    for deleted in root.children.iter().filter(|child| child.name == "Deleted") {
+        let marker = deleted.child_text("DeleteMarker") == "true";
+        let version = if marker {
+            "DeleteMarkerVersionId"
+        } else {
+            "VersionId"
+        };
+        let version = Some(deleted.child_text(version).to_owned()).filter(|version| !version.is_empty());
+        let write = Write {
+            kind: if marker {
+                Written::DeleteMarker
+            } else {
+                Written::Deleted
+            },
+            bucket: &call.bucket,
+            key: deleted.child_text("Key"),
+            version,
+            request_id: None,
+            source_ip: "127.0.0.1",
+        };
+        announce(cloud, &write).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn call(method: &str, uri: &str) -> Option<S3Call> {
+        S3Call::of(
+            &Request::builder()
+                .method(method)
+                .uri(uri)
+                .body(())
+                .unwrap()
+                .into_parts()
+                .0,
+        )
+    }
+
+    fn writes(method: &str, uri: &str) -> Option<Written> {
+        call(method, uri).unwrap().writes()
+    }
+
+    #[test]
+    fn keys_are_decoded_once_and_exactly() {
+        let call = call("PUT", "/b/source/a%2Bb%20c%252F.zip").unwrap();
+        assert_eq!(
+            (call.bucket.as_str(), call.key.as_str()),
+            ("b", "source/a+b c%2F.zip")
+        );
+    }
+
+    #[test]
+    fn only_writes_of_objects_are_writes() {
+        assert_eq!(writes("PUT", "/b/k"), Some(Written::PutObject));
+        assert_eq!(writes("PUT", "/b/k?partNumber=1&uploadId=u"), None);
+        assert_eq!(writes("PUT", "/b/k?tagging"), None);
+        assert_eq!(writes("PUT", "/b"), None);
+        assert_eq!(writes("POST", "/b/k?uploads"), None);
+        assert_eq!(
+            writes("POST", "/b/k?uploadId=u"),
+            Some(Written::CompleteMultipartUpload)
+        );
+        assert_eq!(writes("DELETE", "/b/k?versionId=v"), Some(Written::Deleted));
+        assert_eq!(writes("DELETE", "/b/k?uploadId=u"), None);
+        assert_eq!(writes("GET", "/b/k"), None);
+    }
+
+    #[test]
+    fn a_path_that_means_another_is_refused() {
+        assert_eq!(call("GET", "/b/a/../c"), None);
+        assert_eq!(call("GET", "/b/a/%2E%2E/c"), None);
+        assert!(call("GET", "/b/a/..c").is_some());
+    }
+
+    #[test]
+    fn a_copy_names_its_source() {
+        let parts = Request::builder()
+            .method("PUT")
+            .uri("/b/k")
+            .header("x-amz-copy-source", "/from/a%20b?versionId=1")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        let call = S3Call::of(&parts).unwrap();
+        assert_eq!(call.copy_source.as_deref(), Some("from/a b"));
+        assert_eq!(call.writes(), Some(Written::CopyObject));
+    }
+}
