@@ -1,0 +1,48 @@
+//! Looks at the alias, the deployment and the frozen stage, as they really are.
+
+use serde_json::{Value, json};
+
+use super::{DemoError, Stage};
+
+/// The alias: its version, and the version that gets a share besides.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Alias {
+    pub(crate) version: String,
+    pub(crate) shared_with: Option<(String, f64)>,
+}
+
+pub(crate) async fn alias(stage: &Stage<'_>) -> Result<Alias, DemoError> {
+    let input = json!({ "FunctionName": stage.installed.function, "Name": stage.installed.alias });
+    let answer = stage.running.call("lambda", "GetAlias", input).await?;
+    let weights = answer.pointer("/RoutingConfig/AdditionalVersionWeights").and_then(Value::as_object);
+    Ok(Alias {
+        version: answer.get("FunctionVersion").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        shared_with: weights
+            .and_then(|weights| weights.iter().next())
+            .and_then(|(version, weight)| Some((version.clone(), weight.as_f64()?))),
+    })
+}
+
+/// The group's newest deployment.
+pub(crate) async fn newest_deployment(stage: &Stage<'_>) -> Result<Option<Value>, DemoError> {
+    let group = format!("{}-{}", stage.installed.function, stage.installed.alias);
+    let input = json!({ "applicationName": stage.installed.function, "deploymentGroupName": group });
+    let answer = stage.running.call("codedeploy", "ListDeployments", input).await?;
+    let Some(id) = answer.pointer("/deployments/0").and_then(Value::as_str) else { return Ok(None) };
+    let answer = stage.running.call("codedeploy", "GetDeployment", json!({ "deploymentId": id })).await?;
+    Ok(answer.get("deploymentInfo").cloned())
+}
+
+/// Why the stage's inbound transition is disabled, if it is.
+pub(crate) async fn frozen(stage: &Stage<'_>, name: &str) -> Result<Option<String>, DemoError> {
+    let answer = stage
+        .running
+        .call("codepipeline", "GetPipelineState", json!({ "name": stage.installed.pipeline }))
+        .await?;
+    let state = answer.get("stageStates").and_then(Value::as_array).into_iter().flatten();
+    let mut state = state.filter(|state| state.get("stageName").and_then(Value::as_str) == Some(name));
+    let transition = state.next().and_then(|state| state.get("inboundTransitionState"));
+    let enabled = transition.and_then(|t| t.get("enabled")).and_then(Value::as_bool).unwrap_or(true);
+    let reason = transition.and_then(|t| t.get("disabledReason")).and_then(Value::as_str).unwrap_or_default();
+    Ok((!enabled).then(|| reason.to_owned()))
+}

@@ -1,0 +1,191 @@
+//! The two acts: a good version goes out, a bad one comes back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::canary::{alias, frozen, newest_deployment};
+use super::follow::{Ended, follow};
+use super::summary::{RollbackSummary, RunSummary};
+use super::traffic::Traffic;
+use super::upload::{Started, upload};
+use super::{DemoError, Stage, approve};
+use crate::sample::Behaviour;
+
+const RELEASE: &str = "Release";
+
+/// Act one: the run must succeed, and both versions must have served during the canary.
+pub(crate) async fn good(stage: &Stage<'_>, version: &str) -> Result<RunSummary, DemoError> {
+    let before = alias(stage).await?;
+    let traffic = Traffic::start(stage);
+    let started = upload(stage, version, Behaviour::Good).await?;
+    let ended = approved_run(stage, &started).await?;
+    let after = alias(stage).await?;
+    let counts = traffic.by_version();
+    if ended.status != "Succeeded" {
+        return Err(unexpected(stage, &started, &ended, "Succeeded"));
+    }
+    if after.version == before.version || after.shared_with.is_some() {
+        return Err(DemoError::new("shifting the traffic", format!("the alias still is {after:?}, as before")));
+    }
+    let served = |version: &str| counts.get(version).map_or(0, |answers| answers.served);
+    if served(&after.version) == 0 || served(&before.version) == 0 {
+        return Err(DemoError::new("shifting the traffic", format!("not both versions served: {counts:?}")));
+    }
+    stage.console.good(&format!(
+        "version {} of the function served {} requests beside {} of version {}; now it serves all",
+        after.version,
+        served(&after.version),
+        served(&before.version),
+        before.version
+    ));
+    Ok(summary(started, ended))
+}
+
+/// Act two: the deployment must be stopped by the alarm, the alias must be back, the stage frozen, and
+/// somebody told.
+pub(crate) async fn bad(stage: &Stage<'_>, version: &str) -> Result<(RunSummary, RollbackSummary), DemoError> {
+    const STEP: &str = "rolling back";
+    let before = alias(stage).await?;
+    let traffic = Traffic::start(stage);
+    let started = upload(stage, version, Behaviour::FailsUnderTraffic).await?;
+    let ended = approved_run(stage, &started).await?;
+    if ended.status != "Failed" {
+        return Err(unexpected(stage, &started, &ended, "Failed"));
+    }
+    stage.console.waiting("waiting for the notice");
+    let is_notice = |mail: &crate::inbox::Mail| mail.subject.starts_with("Rolled back");
+    let inbox = stage.running.cloud.inbox();
+    let log = stage.running.logs.join(format!("signalbox-{}-roll-back.log", stage.installed.environment));
+    let notice = tokio::time::timeout(Duration::from_secs(60), inbox.wait_for(is_notice))
+        .await
+        .map_err(|_| DemoError::new(STEP, "no notice told that it was rolled back").with_log(log.display()))?;
+    let deployment = newest_rolled_back(stage).await?;
+    let after = alias(stage).await?;
+    if after.version != before.version || after.shared_with.is_some() {
+        let cause = format!("the alias is {after:?}; it should be back on version {}", before.version);
+        return Err(DemoError::new(STEP, cause).with_log(log.display()));
+    }
+    let reason = frozen(stage, RELEASE)
+        .await?
+        .ok_or_else(|| DemoError::new(STEP, "the Release stage is not frozen").with_log(log.display()))?;
+    let rollback = rollback_summary(stage, &deployment, &before.version, &after.version)?;
+    let failed = traffic.by_version().get(&rollback.from_version).map_or(0, |answers| answers.failed);
+    stage.console.good(&format!(
+        "roll-back stopped deployment {} {} ms after alarm {}; {failed} requests met version {}",
+        rollback.deployment, rollback.latency_ms, rollback.alarm, rollback.from_version
+    ));
+    stage.console.good(&format!("the alias is back on version {}", after.version));
+    stage.console.good(&format!("{RELEASE} is frozen: {reason}"));
+    stage.console.good(&format!("the inbox has the notice \"{}\"", notice.subject));
+    Ok((summary(started, ended), rollback))
+}
+
+/// Follows the run and answers its request for approval meanwhile.
+async fn approved_run(stage: &Stage<'_>, started: &Started) -> Result<Ended, DemoError> {
+    let run = follow(stage, &started.run);
+    tokio::pin!(run);
+    let answered = approve::approve(stage, &started.run);
+    tokio::select! {
+        // A run that ends before anybody was asked has failed before.
+        ended = &mut run => ended,
+        answered = answered => {
+            answered?;
+            run.await
+        }
+    }
+}
+
+fn summary(started: Started, ended: Ended) -> RunSummary {
+    let approved_by = ended
+        .approval
+        .as_deref()
+        .and_then(|summary| summary.strip_prefix("Approved by "))
+        .and_then(|rest| rest.split_whitespace().next())
+        .map(str::to_owned);
+    RunSummary {
+        id: started.run,
+        revision: started.revision,
+        trigger: "upload".to_owned(),
+        status: ended.status,
+        stages: ended.stages,
+        approved_by,
+    }
+}
+
+fn unexpected(stage: &Stage<'_>, started: &Started, ended: &Ended, wanted: &str) -> DemoError {
+    let step = ended.stages.last().map_or("the run", |stage| &stage.name);
+    let cause = format!(
+        "run {} ended as {} where {wanted} was expected: {}",
+        started.run,
+        ended.status,
+        ended.failure.as_deref().unwrap_or("no action says why")
+    );
+    DemoError::new(step, cause).with_log(stage.running.logs.display())
+}
+
+/// The deployment that brought the bad version: the newest that is not itself a rollback.
+async fn newest_rolled_back(stage: &Stage<'_>) -> Result<Value, DemoError> {
+    let newest = newest_deployment(stage).await?.unwrap_or_default();
+    let triggering = newest.pointer("/rollbackInfo/rollbackTriggeringDeploymentId").and_then(Value::as_str);
+    let Some(id) = triggering else { return Ok(newest) };
+    let input = serde_json::json!({ "deploymentId": id });
+    let answer = stage.running.call("codedeploy", "GetDeployment", input).await?;
+    Ok(answer.get("deploymentInfo").cloned().unwrap_or_default())
+}
+
+fn rollback_summary(
+    stage: &Stage<'_>,
+    deployment: &Value,
+    good: &str,
+    alias_version_after: &str,
+) -> Result<RollbackSummary, DemoError> {
+    const STEP: &str = "summing the rollback up";
+    let id = deployment.get("deploymentId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let seen = stage.running.events.events_seen();
+    let alarm = seen
+        .iter()
+        .rev()
+        .find(|event| {
+            let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+            text("/detail-type") == Some("CloudWatch Alarm State Change")
+                && text("/detail/state/value") == Some("ALARM")
+        })
+        .ok_or_else(|| DemoError::new(STEP, "no alarm was seen"))?;
+    let text = |pointer: &str| alarm.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    // CloudWatch's offset has no colon, which RFC 3339 demands.
+    let alarm_at: Timestamp = text("/detail/state/timestamp")
+        .replace("+0000", "Z")
+        .parse()
+        .map_err(|error| DemoError::new(STEP, error))?;
+    let stopped = deployment.get("completeTime").and_then(Value::as_f64).unwrap_or_default();
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit an i64")]
+    let stopped_at =
+        Timestamp::from_millisecond((stopped * 1000.0) as i64).map_err(|error| DemoError::new(STEP, error))?;
+    let content = ["/revision/appSpecContent/content", "/revision/string/content"]
+        .iter()
+        .find_map(|pointer| deployment.pointer(pointer).and_then(Value::as_str))
+        .unwrap_or_default();
+    let spec: Value = serde_json::from_str(content).unwrap_or_default();
+    let target = spec
+        .pointer("/Resources/0")
+        .and_then(Value::as_object)
+        .and_then(|resource| resource.values().next())
+        .and_then(|resource| resource.pointer("/Properties/TargetVersion"));
+    let from_version = match target {
+        Some(Value::String(version)) => version.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    Ok(RollbackSummary {
+        deployment: id,
+        alarm: text("/detail/alarmName").to_owned(),
+        alarm_at: alarm_at.to_string(),
+        stopped_at: stopped_at.to_string(),
+        latency_ms: stopped_at.as_millisecond() - alarm_at.as_millisecond(),
+        from_version,
+        to_version: good.to_owned(),
+        alias_version_after: alias_version_after.to_owned(),
+    })
+}
