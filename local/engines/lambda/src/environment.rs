@@ -22,6 +22,7 @@ use crate::logs::{Journal, LogSink};
 use crate::process::{Process, Spawner};
 use crate::runtime_api::{self, Job, RESPONSE_LIMIT, RuntimeApi, Signal};
 use crate::settings::Runtime;
+use crate::variables::variables;
 
 /// Lambda's limit of the init phase. What is not ready by then goes on within the invocation's time.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -63,7 +64,8 @@ pub(crate) struct Environment {
     api: RuntimeApi,
     pub(crate) journal: Arc<Journal>,
     init: Init,
-    _temporary: Option<tempfile::TempDir>,
+    /// `TMPDIR` of the process; removed with it.
+    _temporary: tempfile::TempDir,
     _api_guard: DropGuard,
 }
 
@@ -143,7 +145,7 @@ impl Environment {
             api,
             journal,
             init: Init::Running(started),
-            _temporary: Some(temporary),
+            _temporary: temporary,
             _api_guard: closed.drop_guard(),
         })
     }
@@ -380,56 +382,4 @@ fn trace_id() -> String {
         &random[..24],
         &parent[..16]
     )
-}
-
-/// The whole environment of the process: nothing of ours leaks into it.
-fn variables(
-    host: &Host,
-    version: &Version,
-    journal: &Journal,
-    group: &str,
-    api: &str,
-    temporary: &Path,
-) -> Vec<(OsString, OsString)> {
-    let settings = &version.settings;
-    let cloud = host.cloud.as_ref();
-    let region = &cloud.account().region;
-    let (key, secret, token) = cloud.credentials_for(&settings.role, &version.function);
-    let root = version.code.task_root();
-    let node = host.node.parent().map(Path::to_string_lossy).unwrap_or_default();
-    let mut variables: Vec<(OsString, OsString)> = Vec::new();
-    let mut set = |name: &str, value: &str| variables.push((name.into(), value.into()));
-    set("AWS_ENDPOINT_URL", &cloud.endpoint());
-    for (name, value) in &settings.environment {
-        set(name, value);
-    }
-    set("AWS_LAMBDA_FUNCTION_NAME", &version.function);
-    set("AWS_LAMBDA_FUNCTION_VERSION", &version.number);
-    set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &settings.memory_mb.to_string());
-    set("AWS_LAMBDA_LOG_GROUP_NAME", group);
-    set("AWS_LAMBDA_LOG_STREAM_NAME", &journal.stream);
-    set("AWS_LAMBDA_LOG_FORMAT", settings.log_format());
-    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
-    set("AWS_LAMBDA_RUNTIME_API", api);
-    set("AWS_REGION", region);
-    set("AWS_DEFAULT_REGION", region);
-    set("AWS_ACCESS_KEY_ID", &key);
-    set("AWS_SECRET_ACCESS_KEY", &secret);
-    set("AWS_SESSION_TOKEN", &token);
-    set("_HANDLER", settings.handler.as_deref().unwrap_or("bootstrap"));
-    set("LAMBDA_TASK_ROOT", &root.to_string_lossy());
-    set(
-        "LAMBDA_RUNTIME_DIR",
-        &cloud.work_dir().join("lambda").to_string_lossy(),
-    );
-    set("TZ", ":UTC");
-    set("LANG", "en_US.UTF-8");
-    set("TMPDIR", &temporary.to_string_lossy());
-    set("PATH", &format!("{node}:/usr/local/bin:/usr/bin:/bin"));
-    if settings.runtime == Runtime::Node
-        && let Some(runtime) = &settings.runtime_name
-    {
-        set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{runtime}"));
-    }
-    variables
 }

@@ -30,6 +30,7 @@ mod runtime_api;
 mod settings;
 mod stats;
 mod url;
+mod variables;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,31 +1,25 @@
 //! The operations: input in, output out, rules elsewhere.
 
+mod attachments;
+mod invoke;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signalbox_local_core::{AwsError, Caller};
-use uuid::Uuid;
 
 use crate::code;
 use crate::errors::{self, invalid};
 use crate::functions::Version;
-use crate::invoke::{Invocation, Service};
-use crate::policy::check_invoke;
-use crate::pool::{ACCOUNT_LIMIT, UNRESERVED_MINIMUM};
+use crate::invoke::Service;
 use crate::reference::{LATEST, Reference};
 use crate::settings::Settings;
 
-/// Lambda's limits of a request's payload, in bytes.
-pub(crate) const SYNC_LIMIT: usize = 6_291_456;
-const ASYNC_LIMIT: usize = 1_048_576;
-/// What `GetAccountSettings` answers: AWS's default storage.
-const CODE_STORAGE: u64 = 80_530_636_800;
+pub(crate) use invoke::SYNC_LIMIT;
+
 /// Lists are cut there, whatever was asked for.
 const PAGE: usize = 50;
 
@@ -98,15 +92,6 @@ struct Common {
 #[serde(rename_all = "PascalCase")]
 struct CreateInput {
     code: code::Source,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InvokeInput {
-    invocation_type: Option<String>,
-    log_type: Option<String>,
-    client_context: Option<String>,
-    payload: Option<String>,
 }
 
 fn read<T: DeserializeOwned>(input: &Value) -> Result<T, AwsError> {
@@ -401,154 +386,4 @@ impl Service {
             _ => Ok(json!({ "Tags": function.tags })),
         }
     }
-
-    /// Concurrency, asynchronous settings, URLs, the account.
-    fn of_settings(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
-        let common: Common = read(input)?;
-        let account = self.account();
-        let now = self.host.cloud.clock().now();
-        let mut registry = self.registry();
-        let reserved_total = registry.reserved_total();
-        if operation == "GetAccountSettings" {
-            let versions = registry.functions.values();
-            let size: u64 = versions
-                .flat_map(|f| std::iter::once(&f.latest).chain(f.published.values()))
-                .map(|version| version.code.size)
-                .sum();
-            return Ok(json!({
-                "AccountLimit": {
-                    "TotalCodeSize": CODE_STORAGE,
-                    "CodeSizeUnzipped": code::UNPACKED_LIMIT,
-                    "CodeSizeZipped": code::ZIP_LIMIT,
-                    "ConcurrentExecutions": ACCOUNT_LIMIT,
-                    "UnreservedConcurrentExecutions": ACCOUNT_LIMIT - reserved_total,
-                },
-                "AccountUsage": { "TotalCodeSize": size, "FunctionCount": registry.functions.len() },
-            }));
-        }
-        let reference = common.reference()?;
-        let function = registry.get_mut(&reference)?;
-        let endpoint = self.host.cloud.endpoint();
-        match operation {
-            "PutFunctionConcurrency" => {
-                let wanted = common
-                    .reserved_concurrent_executions
-                    .ok_or_else(|| invalid("ReservedConcurrentExecutions is required."))?;
-                let others = reserved_total - function.reserved.unwrap_or(0);
-                if others.saturating_add(wanted) > ACCOUNT_LIMIT - UNRESERVED_MINIMUM {
-                    return Err(invalid(format!(
-                        "Specified ReservedConcurrentExecutions for function decreases account's \
-                         UnreservedConcurrentExecution below its minimum value of [{UNRESERVED_MINIMUM}]."
-                    )));
-                }
-                function.reserved = Some(wanted);
-                Ok(json!({ "ReservedConcurrentExecutions": wanted }))
-            }
-            "GetFunctionConcurrency" => Ok(function.reserved.map_or_else(
-                || json!({}),
-                |reserved| json!({ "ReservedConcurrentExecutions": reserved }),
-            )),
-            "DeleteFunctionConcurrency" => {
-                function.reserved = None;
-                Ok(json!({}))
-            }
-            "PutFunctionEventInvokeConfig" => {
-                function.set_event_config(account, &reference, read(input)?, false, now)
-            }
-            "UpdateFunctionEventInvokeConfig" => {
-                function.set_event_config(account, &reference, read(input)?, true, now)
-            }
-            "GetFunctionEventInvokeConfig" => function.show_event_config(account, &reference),
-            "DeleteFunctionEventInvokeConfig" => function
-                .delete_event_config(account, &reference)
-                .map(|()| json!({})),
-            "ListFunctionEventInvokeConfigs" => {
-                Ok(common.page("FunctionEventInvokeConfigs", function.list_event_configs(account)))
-            }
-            "CreateFunctionUrlConfig" => {
-                function.create_url(&endpoint, account, &reference, read(input)?, now)
-            }
-            "UpdateFunctionUrlConfig" => {
-                function.update_url(&endpoint, account, &reference, read(input)?, now)
-            }
-            "GetFunctionUrlConfig" => function.show_url(&endpoint, account, &reference),
-            "DeleteFunctionUrlConfig" => function.delete_url(&reference).map(|()| json!({})),
-            "GetFunctionCodeSigningConfig" => {
-                Ok(json!({ "FunctionName": function.name, "CodeSigningConfigArn": "" }))
-            }
-            _ => Err(AwsError::unknown_operation("lambda", operation)),
-        }
-    }
-
-    async fn invoke(self: &Arc<Self>, caller: &Caller, input: Value) -> Result<Value, AwsError> {
-        let common: Common = read(&input)?;
-        let request: InvokeInput = read(&input)?;
-        let reference = common.reference()?;
-        {
-            let registry = self.registry();
-            let function = registry.get(&reference)?;
-            function.check_qualifier(self.account(), &reference)?;
-            let policy = function
-                .policies
-                .get(reference.qualifier.as_deref().unwrap_or_default());
-            check_invoke(policy, caller, &self.account().id, &reference.arn(self.account()))?;
-        }
-        let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
-        let payload = payload(
-            request.payload.as_deref(),
-            if kind == "Event" { ASYNC_LIMIT } else { SYNC_LIMIT },
-        )?;
-        let client_context = request
-            .client_context
-            .map(|text| {
-                let bytes = STANDARD.decode(text).ok();
-                bytes
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .ok_or_else(|| errors::not_json("the client context is not base64-encoded JSON"))
-            })
-            .transpose()?;
-        let invocation = Invocation {
-            reference,
-            request_id: Uuid::new_v4().to_string(),
-            client_context,
-            payload,
-        };
-        match kind {
-            "DryRun" => Ok(json!({ "StatusCode": 204 })),
-            "Event" => {
-                self.enqueue(invocation);
-                Ok(json!({ "StatusCode": 202 }))
-            }
-            _ => {
-                let outcome = self.run(invocation).await?;
-                let mut answer = json!({
-                    "StatusCode": 200,
-                    "ExecutedVersion": outcome.version,
-                    "Payload": STANDARD.encode(&outcome.payload),
-                });
-                if outcome.failed {
-                    answer["FunctionError"] = json!("Unhandled");
-                }
-                if request.log_type.as_deref() == Some("Tail") {
-                    answer["LogResult"] = json!(STANDARD.encode(&outcome.log_tail));
-                }
-                Ok(answer)
-            }
-        }
-    }
-}
-
-/// The payload's bytes: JSON of a size that the kind of invocation takes; none is an empty object.
-fn payload(base64: Option<&str>, limit: usize) -> Result<Bytes, AwsError> {
-    let bytes = STANDARD
-        .decode(base64.unwrap_or_default())
-        .map_err(|error| errors::not_json(&format!("the payload is not base64: {error}")))?;
-    if bytes.len() > limit {
-        return Err(errors::too_large(limit));
-    }
-    if bytes.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| errors::not_json(&error.to_string()))?;
-    Ok(Bytes::from(bytes))
 }

@@ -94,7 +94,7 @@ impl Spawner {
         let gone = || std::io::Error::other("the thread that starts processes has ended");
         self.requests.send((command, reply)).map_err(|_| gone())?;
         let child = started.await.map_err(|_| gone())??;
-        Process::watch(child, journal, tasks)
+        Process::watch(child, &journal, tasks)
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn watch(mut child: Child, journal: Arc<Journal>, tasks: &TaskTracker) -> std::io::Result<Self> {
+    fn watch(mut child: Child, journal: &Arc<Journal>, tasks: &TaskTracker) -> std::io::Result<Self> {
         let pid = child
             .id()
             .ok_or_else(|| std::io::Error::other("the process ended at once"))?;

@@ -247,7 +247,7 @@ fn event(
     if !body.is_empty() {
         match std::str::from_utf8(body) {
             Ok(text) if is_text(header(request, "content-type").unwrap_or_default()) => {
-                event["body"] = json!(text)
+                event["body"] = json!(text);
             }
             _ => {
                 event["body"] = json!(STANDARD.encode(body));

@@ -1,6 +1,7 @@
 //! A local Lambda over real Node.js processes, and what the tests ask of it.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of tests: what fails here fails the test"
 )]
 
@@ -105,7 +106,11 @@ impl Lambda {
     }
 
     pub(crate) async fn call(&self, operation: &str, input: Value) -> Value {
-        self.ask(operation, input).await.unwrap()
+        self.call_as(&Caller::Admin, operation, input).await
+    }
+
+    pub(crate) async fn call_as(&self, caller: &Caller, operation: &str, input: Value) -> Value {
+        self.engine.call(caller, operation, input).await.unwrap()
     }
 
     /// A Node.js function of one file.
@@ -150,8 +155,7 @@ impl Lambda {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let seen = self.cloud.calls();
-        Err::<Recorded, _>(format!("no {service} {operation}; seen: {seen:?}")).unwrap()
+        panic!("no {service} {operation}; seen: {:?}", self.cloud.calls());
     }
 }
 
