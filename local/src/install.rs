@@ -86,6 +86,16 @@ const RUNTIME: &str = "nodejs20.x";
 /// # Errors
 /// The first call that was refused, with AWS's reason.
 pub async fn install(running: &Running, plan: &Plan) -> Result<Installed, InstallError> {
+    let installed = install_control_plane(running, plan).await?;
+    make_pipeline(running, &installed).await?;
+    Ok(installed)
+}
+
+/// Installs buckets, the control plane's stack and its subscriptions, and no pipeline: it may be any.
+///
+/// # Errors
+/// The first call that was refused, with AWS's reason.
+pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Installed, InstallError> {
     let environment = &plan.environment;
     let function = format!("lambda-function-{environment}");
     let mut installed = Installed {
@@ -117,7 +127,6 @@ pub async fn install(running: &Running, plan: &Plan) -> Result<Installed, Instal
     installed.ledger_table = output("LedgerTableName")?;
     installed.answer_url = output("AnswerUrl")?;
     subscribe(running, plan, &output("ApprovalTopicArn")?, &output("NoticeTopicArn")?).await?;
-    make_pipeline(running, &installed).await?;
     Ok(installed)
 }
 

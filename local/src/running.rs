@@ -1,7 +1,7 @@
 //! A running local cloud: emulator, engines and gateway together, and their orderly end.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use signalbox_local_cloudformation::CloudFormationEngine;
 use signalbox_local_cloudwatch::CloudWatchEngine;
@@ -64,14 +64,15 @@ pub struct Running {
     pub paths: Paths,
     /// Logs of functions and builds.
     pub logs: PathBuf,
-    gateway: Gateway,
-    moto: Option<Moto>,
+    url: String,
+    gateway: Mutex<Option<Gateway>>,
+    moto: Mutex<Option<Moto>>,
     work_dir: TempDir,
 }
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running").field("gateway", &self.gateway).finish_non_exhaustive()
+        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -122,7 +123,18 @@ impl Running {
             ),
         ]);
         let gateway = gateway::serve(cloud.clone(), options.port).await?;
-        Ok(Self { cloud, lambda, events, tools, paths, logs, gateway, moto, work_dir })
+        Ok(Self {
+            cloud,
+            lambda,
+            events,
+            tools,
+            paths,
+            logs,
+            url: gateway.url(),
+            gateway: Mutex::new(Some(gateway)),
+            moto: Mutex::new(moto),
+            work_dir,
+        })
     }
 
     /// Calls a service as the person at this machine.
@@ -145,7 +157,7 @@ impl Running {
     /// The gateway's base URL.
     #[must_use]
     pub fn url(&self) -> String {
-        self.gateway.url()
+        self.url.clone()
     }
 
     /// Keeps logs and work directory after the end, and says where they are.
@@ -156,12 +168,25 @@ impl Running {
 
     /// Ends everything: no process and no port is left behind.
     pub async fn stop(self) {
+        self.shut_down().await;
+    }
+
+    /// Ends everything, for who shares it; what is called afterwards fails.
+    pub async fn shut_down(&self) {
         self.cloud.shutdown().await;
-        self.gateway.stop().await;
-        if let Some(moto) = self.moto {
+        let gateway = lock(&self.gateway).take();
+        if let Some(gateway) = gateway {
+            gateway.stop().await;
+        }
+        let moto = lock(&self.moto).take();
+        if let Some(moto) = moto {
             moto.stop().await;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Below the target directory, on the same file system as the build caches: to restore one is a rename.
