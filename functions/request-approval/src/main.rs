@@ -1,3 +1,19 @@
 //! Asks each approver for a decision, with a signed link of their own.
+//!
+//! CodePipeline's event says that an approval action has started; it is a hint. What waits, with which
+//! token and since when, is read from CodePipeline itself; the ledger gets its record before anybody can
+//! answer; then each approver gets one message, by a claim of their own, however often the event comes.
+//!
+//! The accepted race: a crash between sending and recording sends that approver's message again, with
+//! the same link.
 
-fn main() {}
+mod app;
+mod effects;
+mod error;
+mod gather;
+mod handler;
+mod started;
+
+fn main() -> std::process::ExitCode {
+    signalbox_bootstrap::run(app::App::start, handler::handle)
+}

@@ -1,0 +1,71 @@
+//! Carries out what was decided: `PutApprovalResult`, and the ledger's lines about it.
+
+use aws_sdk_codepipeline::types::{ApprovalResult, ApprovalStatus};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use signalbox_bootstrap::{AwsFailure, aws_failure};
+use signalbox_decision::approval::answer::Effect;
+use signalbox_decision::approval::link::Link;
+use signalbox_decision::approval::{Decision, Verdict};
+use signalbox_ledger::DecisionOutcome;
+use tracing::{error, warn};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::gather::key;
+
+/// Tells CodePipeline. The SDK's error is read by its code and message alone: the `Debug` form of the
+/// input would print the token.
+pub(crate) async fn put_approval_result(app: &App, effect: &Effect) -> Result<(), AwsFailure> {
+    let status = match effect.decision.verdict {
+        Verdict::Approved => ApprovalStatus::Approved,
+        Verdict::Rejected => ApprovalStatus::Rejected,
+    };
+    let incomplete = |_| AwsFailure {
+        code: None,
+        message: "the result is incomplete".to_owned(),
+        retryable: false,
+    };
+    let result = ApprovalResult::builder()
+        .summary(&effect.summary)
+        .status(status)
+        .build()
+        .map_err(incomplete)?;
+    let approval = &effect.approval;
+    app.pipelines
+        .put_approval_result()
+        .pipeline_name(approval.pipeline.as_str())
+        .stage_name(approval.stage.as_str())
+        .action_name(approval.action.as_str())
+        .token(effect.token.reveal())
+        .result(result)
+        .send()
+        .await
+        .map(drop)
+        .map_err(|error| aws_failure(&error))
+}
+
+/// Writes a line of the audit. Before an answer goes out it must succeed: what cannot be recorded is
+/// not done.
+pub(crate) async fn record_attempt(app: &App, link: &Link, line: Value, now: Timestamp) -> Result<(), Error> {
+    Ok(app.ledger.record_attempt(&key(link), line, now).await?)
+}
+
+/// Writes the decision that CodePipeline has. It is made already: that it cannot be written is logged,
+/// and the next request finds it in CodePipeline.
+pub(crate) async fn record_decision(app: &App, link: &Link, decision: &Decision, now: Timestamp) {
+    match app.ledger.record_decision(&key(link), json!(decision), now).await {
+        Ok(DecisionOutcome::Recorded) => {}
+        Ok(DecisionOutcome::AlreadyDecided(_)) => {
+            warn!(pipeline = %link.approval.pipeline, execution = %link.approval.execution, "the ledger has a decision already");
+        }
+        Err(cause) => {
+            error!(
+                pipeline = %link.approval.pipeline,
+                execution = %link.approval.execution,
+                %cause,
+                "CodePipeline has the decision, and the ledger could not record it"
+            );
+        }
+    }
+}

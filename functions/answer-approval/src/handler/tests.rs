@@ -1,0 +1,415 @@
+//! Whole requests against a CodePipeline and a Secrets Manager of three calls each.
+
+use std::sync::{Arc, Mutex};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde_json::json;
+use signalbox_decision::approval::keys::{Key, Keys};
+use signalbox_decision::approval::link::Link;
+use signalbox_decision::approval::{ApprovalAction, Evidence, Record, Token};
+use signalbox_decision::names::{ActionName, Approver, ExecutionId, PipelineName, StageName};
+use signalbox_ledger::{ApprovalKey, Ledger, StoredApproval};
+
+use super::*;
+use crate::app::Config;
+
+const RUN: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const HOST: &str = "abc.lambda-url.us-east-1.on.aws";
+const NOW: &str = "2026-05-29T15:00:00Z";
+
+/// What AWS does with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Works,
+    /// Takes the answer, and its confirmation is lost.
+    LosesTheAnswer,
+    /// Does not take it.
+    Denies,
+    /// The pipeline is not there any more.
+    Deleted,
+}
+
+#[derive(Debug)]
+struct Aws {
+    mood: Mutex<Mood>,
+    /// The action's latest execution, as `GetPipelineState` shows it.
+    action: Mutex<Value>,
+    /// Every `PutApprovalResult`, whole.
+    answers: Mutex<Vec<Value>>,
+}
+
+impl Aws {
+    fn answer(&self, operation: &str, input: Value) -> Result<(u16, Value), ConnectorError> {
+        let error = |code: &str| Ok((400, json!({ "__type": code, "message": "no" })));
+        let mood = *self.mood.lock().unwrap();
+        match operation {
+            "secretsmanager.GetSecretValue" if input["VersionStage"] == "AWSCURRENT" => Ok((
+                200,
+                json!({ "SecretString": json!({ "id": "k1", "key": KEY }).to_string() }),
+            )),
+            "secretsmanager.GetSecretValue" => error("ResourceNotFoundException"),
+            _ if mood == Mood::Deleted => error("PipelineNotFoundException"),
+            "CodePipeline_20150709.GetPipelineState" => Ok((
+                200,
+                json!({ "stageStates": [{
+                    "stageName": "Approval",
+                    "latestExecution": { "pipelineExecutionId": RUN, "status": "InProgress" },
+                    "actionStates": [{ "actionName": "Approve", "latestExecution": *self.action.lock().unwrap() }],
+                }] }),
+            )),
+            "CodePipeline_20150709.PutApprovalResult" => {
+                if mood == Mood::Denies {
+                    return error("AccessDeniedException");
+                }
+                let mut action = self.action.lock().unwrap();
+                if action["status"] != "InProgress" {
+                    return error("ApprovalAlreadyCompletedException");
+                }
+                let status = if input["result"]["status"] == "Approved" {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                };
+                *action = json!({ "status": status, "summary": input["result"]["summary"], "lastStatusChange": 1_780_066_800 });
+                self.answers.lock().unwrap().push(input);
+                if mood == Mood::LosesTheAnswer {
+                    return Err(ConnectorError::io("connection reset".into()));
+                }
+                Ok((200, json!({ "approvedAt": 1_780_066_800 })))
+            }
+            _ => error("UnknownOperationException"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Connector(Arc<Aws>);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let operation = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap_or_default()
+            .to_owned();
+        let input = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
+        HttpConnectorFuture::ready(self.0.answer(&operation, input).map(|(status, body)| {
+            HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string()))
+        }))
+    }
+}
+
+/// One installation, one approval that waits for Ann and Bob.
+struct Case {
+    aws: Arc<Aws>,
+    app: App,
+}
+
+fn approver(address: &str) -> Approver {
+    Approver::new(address).unwrap()
+}
+
+fn link(address: &str) -> Link {
+    Link {
+        approval: ApprovalAction {
+            pipeline: PipelineName::new("p").unwrap(),
+            execution: ExecutionId::new(RUN).unwrap(),
+            stage: StageName::new("Approval").unwrap(),
+            action: ActionName::new("Approve").unwrap(),
+        },
+        token: Token::new(TOKEN).hash(),
+        approver: approver(address),
+        expires: "2026-06-05T14:05:00Z".parse().unwrap(),
+    }
+}
+
+fn approval_key() -> ApprovalKey {
+    crate::gather::key(&link("ann@example.com"))
+}
+
+async fn case() -> Case {
+    let aws = Arc::new(Aws {
+        mood: Mutex::new(Mood::Works),
+        action: Mutex::new(
+            json!({ "status": "InProgress", "token": TOKEN, "lastStatusChange": 1_780_063_500 }),
+        ),
+        answers: Mutex::default(),
+    });
+    let connector = SharedHttpConnector::new(Connector(aws.clone()));
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "a", "b", None, None, "test",
+        )))
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .sleep_impl(TokioSleep::new())
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .build();
+    let config = Config {
+        pipeline: PipelineName::new("p").unwrap(),
+        approvers: vec![
+            approver("ann@example.com"),
+            approver("bob@example.com"),
+            approver("carol@example.com"),
+        ],
+        ledger_table: "unused".to_owned(),
+        signing_secret: "secret".to_owned(),
+    };
+    let ledger = Ledger::memory();
+    let record = Record {
+        approval: link("ann@example.com").approval,
+        token_hash: link("ann@example.com").token,
+        asked: config.approvers.clone(),
+        opened: "2026-05-29T14:05:00Z".parse().unwrap(),
+        expires: "2026-06-05T14:05:00Z".parse().unwrap(),
+        evidence: Evidence {
+            author: Some("carol@example.com".to_owned()),
+            ..Evidence::default()
+        },
+    };
+    let until = "2026-09-01T00:00:00Z".parse().unwrap();
+    ledger
+        .open_approval(&approval_key(), &json!(record), NOW.parse().unwrap(), until)
+        .await
+        .unwrap();
+    Case {
+        aws,
+        app: App::new(config, ledger, &sdk),
+    }
+}
+
+struct Answered {
+    status: u64,
+    body: String,
+    cookie: Option<String>,
+}
+
+impl Case {
+    async fn send(&self, method: &str, segment: &str, more: Value) -> Answered {
+        let mut event = json!({
+            "rawPath": format!("/a/{segment}"),
+            "headers": {
+                "host": HOST, "x-forwarded-proto": "https", "origin": "null", "sec-fetch-site": "same-origin",
+                "content-type": "application/x-www-form-urlencoded",
+            },
+            "requestContext": { "domainName": HOST, "http": { "method": method, "sourceIp": "203.0.113.7" } },
+        });
+        for (name, value) in more.as_object().unwrap() {
+            match value.as_object() {
+                Some(headers) => event[name].as_object_mut().unwrap().extend(headers.clone()),
+                None => event[name] = value.clone(),
+            }
+        }
+        let now: Timestamp = NOW.parse().unwrap();
+        let invocation = Invocation {
+            now,
+            deadline: now + jiff::SignedDuration::from_secs(15),
+            request_id: "r".to_owned(),
+        };
+        let response = handle(event, &self.app, invocation).await.unwrap();
+        let logged = format!("{response:?}");
+        let response = serde_json::to_value(&response).unwrap();
+        assert!(logged.len() < 50, "{logged}");
+        Answered {
+            status: response["statusCode"].as_u64().unwrap(),
+            body: response["body"].as_str().unwrap().to_owned(),
+            cookie: response["cookies"][0]
+                .as_str()
+                .map(|cookie| cookie.split(';').next().unwrap().to_owned()),
+        }
+    }
+
+    fn segment(address: &str) -> String {
+        link(address).sign(&Keys::new(Key::new("k1", KEY).unwrap(), None))
+    }
+
+    /// Opens the page, as a browser does, and sends its form.
+    async fn answer(&self, address: &str, verdict: &str) -> Answered {
+        let segment = Self::segment(address);
+        let page = self.send("GET", &segment, json!({})).await;
+        let nonce = page
+            .body
+            .split_once("name=\"nonce\" value=\"")
+            .map_or("", |(_, rest)| rest.split('"').next().unwrap());
+        let body = format!("nonce={nonce}&comment=fine&verdict={verdict}");
+        self.send(
+            "POST",
+            &segment,
+            json!({ "body": body, "cookies": [page.cookie.unwrap_or_default()] }),
+        )
+        .await
+    }
+
+    fn answers(&self) -> usize {
+        self.aws.answers.lock().unwrap().len()
+    }
+
+    async fn stored(&self) -> StoredApproval {
+        self.app
+            .ledger
+            .load_approval(&approval_key())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_the_page_decides_nothing() {
+    let case = case().await;
+    let segment = Case::segment("ann@example.com");
+    for _ in 0..20 {
+        assert_eq!(case.send("GET", &segment, json!({})).await.status, 200);
+        let head = case.send("HEAD", &segment, json!({})).await;
+        assert_eq!((head.status, head.body.as_str(), head.cookie), (200, "", None));
+    }
+    assert_eq!(case.answers(), 0);
+    assert!(case.stored().await.attempts.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_decides_once_and_its_replay_is_told_so() {
+    let case = case().await;
+    let first = case.answer("ann@example.com", "approve").await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert_eq!(case.aws.answers.lock().unwrap()[0]["token"], TOKEN);
+    assert_eq!(
+        case.aws.answers.lock().unwrap()[0]["result"]["summary"],
+        "Approved by ann@example.com via link: fine"
+    );
+    let replay = case.answer("bob@example.com", "reject").await;
+    assert_eq!(
+        (replay.status, case.answers()),
+        (403, 1),
+        "the page of a decided approval has no form, and so no nonce"
+    );
+    let page = case
+        .send("GET", &Case::segment("bob@example.com"), json!({}))
+        .await;
+    assert!(page.body.contains("Already approved") && page.body.contains("ann@example.com"));
+    let stored = case.stored().await;
+    assert_eq!(stored.decision.unwrap()["by"], "ann@example.com");
+    assert_eq!(stored.attempts.len(), 2);
+    assert_eq!(stored.attempts[0]["address"], "203.0.113.7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_forms_opened_before_the_decision_the_second_is_told_who_decided() {
+    let case = case().await;
+    let segment = Case::segment("bob@example.com");
+    let page = case.send("GET", &segment, json!({})).await;
+    let nonce = page
+        .body
+        .split_once("name=\"nonce\" value=\"")
+        .unwrap()
+        .1
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    case.answer("ann@example.com", "approve").await;
+    let body = format!("nonce={nonce}&verdict=reject");
+    let late = case
+        .send(
+            "POST",
+            &segment,
+            json!({ "body": body, "cookies": [page.cookie.unwrap()] }),
+        )
+        .await;
+    assert_eq!((late.status, case.answers()), (409, 1));
+    assert!(late.body.contains("Already approved") && late.body.contains("ann@example.com"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_looked_for_and_told_truthfully() {
+    let case = case().await;
+    *case.aws.mood.lock().unwrap() = Mood::LosesTheAnswer;
+    let answered = case.answer("ann@example.com", "approve").await;
+    assert_eq!((answered.status, case.answers()), (200, 1));
+    assert_eq!(case.stored().await.decision.unwrap()["by"], "ann@example.com");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_answer_is_not_told_as_a_decision() {
+    let case = case().await;
+    *case.aws.mood.lock().unwrap() = Mood::Denies;
+    let answered = case.answer("ann@example.com", "approve").await;
+    assert_eq!((answered.status, case.answers()), (503, 0));
+    assert!(case.stored().await.decision.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pipeline_is_gone() {
+    let case = case().await;
+    *case.aws.mood.lock().unwrap() = Mood::Deleted;
+    assert_eq!(
+        case.send("GET", &Case::segment("ann@example.com"), json!({}))
+            .await
+            .status,
+        410
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_decide_is_refused_and_audited() {
+    let case = case().await;
+    assert_eq!(case.answer("mallory@example.com", "approve").await.status, 403);
+    assert_eq!(
+        case.answer("carol@example.com", "approve").await.status,
+        403,
+        "the author"
+    );
+    let segment = Case::segment("ann@example.com");
+    let foreign = json!({ "body": "verdict=approve", "headers": { "origin": "https://evil.example", "sec-fetch-site": "cross-site" } });
+    assert_eq!(case.send("POST", &segment, foreign).await.status, 403);
+    assert_eq!(
+        case.send("POST", &segment, json!({ "body": "verdict=approve" }))
+            .await
+            .status,
+        403,
+        "no nonce"
+    );
+    assert_eq!(case.answers(), 0);
+    let outcomes: Vec<_> = case
+        .stored()
+        .await
+        .attempts
+        .iter()
+        .map(|line| line["outcome"].to_string())
+        .collect();
+    assert_eq!(outcomes.len(), 4, "{outcomes:?}");
+    assert!(!format!("{outcomes:?}").contains(&segment));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_our_link_looks_like_an_unknown_path() {
+    let case = case().await;
+    let stolen = link("ann@example.com").sign(&Keys::new(Key::new("k1", "x".repeat(32)).unwrap(), None));
+    let retired = link("ann@example.com").sign(&Keys::new(Key::new("k0", KEY).unwrap(), None));
+    let unknown = case.send("GET", "", json!({ "rawPath": "/.env" })).await;
+    for segment in [stolen.as_str(), &retired, "x", &"A".repeat(5000)] {
+        for method in ["GET", "POST"] {
+            let answered = case
+                .send(method, segment, json!({ "body": "verdict=approve" }))
+                .await;
+            assert_eq!((answered.status, &answered.body), (404, &unknown.body));
+        }
+    }
+    assert_eq!(case.send("DELETE", "x", json!({})).await.status, 405);
+    assert_eq!(case.answers(), 0);
+}

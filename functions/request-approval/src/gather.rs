@@ -1,0 +1,453 @@
+//! Reads what CodePipeline, the ledger and Secrets Manager know about an approval that has started.
+
+use std::collections::HashMap;
+
+use aws_sdk_codepipeline::operation::get_pipeline_execution::GetPipelineExecutionError;
+use aws_sdk_codepipeline::operation::get_pipeline_state::{GetPipelineStateError, GetPipelineStateOutput};
+use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
+use aws_sdk_codepipeline::primitives::DateTime;
+use aws_sdk_codepipeline::types::{
+    ActionExecution, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ExecutionMode,
+    PipelineExecution, StageExecutionStatus, StageState,
+};
+use jiff::Timestamp;
+use signalbox_bootstrap::aws_failure;
+use signalbox_decision::approval::keys::{Key, Keys};
+use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
+use signalbox_decision::approval::{ApprovalAction, Decision, Evidence, Token, stated_author};
+use signalbox_decision::names::{ExecutionId, Revision};
+use signalbox_decision::text::cut;
+use signalbox_ledger::ApprovalKey;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) standing: Standing,
+    pub(crate) evidence: Evidence,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) keys: Keys,
+}
+
+/// Reads everything at the same time, but for the ledger's record, whose key needs the token.
+pub(crate) async fn gather(app: &App, approval: &ApprovalAction, region: &str) -> Result<Facts, Error> {
+    let (keys, state, run, detail) = tokio::join!(
+        keys(app),
+        state(app, approval),
+        execution(app, approval),
+        detail(app, approval)
+    );
+    let (state, run, detail) = (state?, run?, detail?);
+    let reading = match (&state, &run) {
+        (None, _) => Reading::NoPipeline,
+        (_, None) => Reading::NoRun,
+        (Some(state), Some(run)) => reading(approval, state, run, detail.as_ref()),
+    };
+    let standing = Standing::of(reading, &approval.execution);
+    let decision = match &standing {
+        Standing::Waiting { token, .. } => decision(app, &ApprovalKey::new(approval, token.hash())).await?,
+        _ => None,
+    };
+    let mut evidence = Evidence {
+        environment: app.config.environment.clone(),
+        console: console(approval, region),
+        ..Evidence::default()
+    };
+    evidence.custom_data = detail.as_ref().and_then(custom_data);
+    if let Some(run) = &run {
+        of_run(&mut evidence, run);
+    }
+    if let Some(state) = &state {
+        of_state(&mut evidence, state, approval);
+    }
+    Ok(Facts {
+        standing,
+        evidence,
+        decision,
+        keys: keys?,
+    })
+}
+
+async fn decision(app: &App, key: &ApprovalKey) -> Result<Option<Decision>, Error> {
+    let stored = app
+        .ledger
+        .load_approval(key)
+        .await?
+        .and_then(|stored| stored.decision);
+    stored
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error: serde_json::Error| Error::Record(format!("{:?}", error.classify())))
+}
+
+/// The key that signs. The previous one is of no use here.
+async fn keys(app: &App) -> Result<Keys, Error> {
+    let value = app
+        .secrets
+        .get_secret_value()
+        .secret_id(&app.config.signing_secret)
+        .send()
+        .await
+        .map_err(|error| Error::Aws {
+            call: "GetSecretValue",
+            failure: aws_failure(&error),
+        })?;
+    // The parser's own message may repeat what it read.
+    let key: Key = serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|_| {
+        Error::Secret("it is not {\"id\": …, \"key\": …} with a key of 32 bytes or more".to_owned())
+    })?;
+    Ok(Keys::new(key, None))
+}
+
+/// `None` where the pipeline does not exist.
+async fn state(app: &App, approval: &ApprovalAction) -> Result<Option<GetPipelineStateOutput>, Error> {
+    match app
+        .pipelines
+        .get_pipeline_state()
+        .name(approval.pipeline.as_str())
+        .send()
+        .await
+    {
+        Ok(state) => Ok(Some(state)),
+        Err(error) => match error.as_service_error() {
+            Some(GetPipelineStateError::PipelineNotFoundException(_)) => Ok(None),
+            _ => Err(Error::Aws {
+                call: "GetPipelineState",
+                failure: aws_failure(&error),
+            }),
+        },
+    }
+}
+
+/// `None` where the run does not exist.
+async fn execution(app: &App, approval: &ApprovalAction) -> Result<Option<PipelineExecution>, Error> {
+    let answer = app
+        .pipelines
+        .get_pipeline_execution()
+        .pipeline_name(approval.pipeline.as_str())
+        .pipeline_execution_id(approval.execution.as_str())
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.pipeline_execution),
+        Err(error) => match error.as_service_error() {
+            Some(
+                GetPipelineExecutionError::PipelineNotFoundException(_)
+                | GetPipelineExecutionError::PipelineExecutionNotFoundException(_),
+            ) => Ok(None),
+            _ => Err(Error::Aws {
+                call: "GetPipelineExecution",
+                failure: aws_failure(&error),
+            }),
+        },
+    }
+}
+
+fn reading(
+    approval: &ApprovalAction,
+    state: &GetPipelineStateOutput,
+    run: &PipelineExecution,
+    detail: Option<&ActionExecutionDetail>,
+) -> Reading {
+    // Runs of a PARALLEL pipeline go side by side; its state shows one of them.
+    if run.execution_mode() == Some(&ExecutionMode::Parallel) {
+        let action = detail.map(|detail| of_detail(detail, approval));
+        return Reading::Read {
+            run: RunStatus::InProgress,
+            action,
+        };
+    }
+    let Some(stage) = stage(state, approval) else {
+        return Reading::Read {
+            run: RunStatus::InProgress,
+            action: None,
+        };
+    };
+    let latest = stage.latest_execution();
+    let run = match latest.map(|latest| latest.status()) {
+        Some(StageExecutionStatus::InProgress) => RunStatus::InProgress,
+        Some(
+            StageExecutionStatus::Stopped | StageExecutionStatus::Stopping | StageExecutionStatus::Cancelled,
+        ) => RunStatus::Stopped,
+        _ => RunStatus::Ended,
+    };
+    let of = latest.and_then(|latest| ExecutionId::new(latest.pipeline_execution_id()).ok());
+    let action = stage
+        .action_states()
+        .iter()
+        .find(|action| action.action_name() == Some(approval.action.as_str()));
+    Reading::Read {
+        run,
+        action: action.map(|action| of_action(action.latest_execution(), of)),
+    }
+}
+
+fn stage<'a>(state: &'a GetPipelineStateOutput, approval: &ApprovalAction) -> Option<&'a StageState> {
+    state
+        .stage_states()
+        .iter()
+        .find(|stage| stage.stage_name() == Some(approval.stage.as_str()))
+}
+
+/// Whatever does not wait needs no more than its status: nobody is asked.
+fn of_action(latest: Option<&ActionExecution>, execution: Option<ExecutionId>) -> ActionReading {
+    ActionReading {
+        execution,
+        status: status(latest.and_then(ActionExecution::status)),
+        token: latest.and_then(ActionExecution::token).map(Token::new),
+        summary: None,
+        updated_by: None,
+        changed: latest
+            .and_then(ActionExecution::last_status_change)
+            .and_then(time),
+        error: None,
+    }
+}
+
+/// The action in the run's own list of actions, if it is there.
+async fn detail(app: &App, approval: &ApprovalAction) -> Result<Option<ActionExecutionDetail>, Error> {
+    let filter = ActionExecutionFilter::builder()
+        .pipeline_execution_id(approval.execution.as_str())
+        .build();
+    let answer = app
+        .pipelines
+        .list_action_executions()
+        .pipeline_name(approval.pipeline.as_str())
+        .filter(filter)
+        .send()
+        .await;
+    // Newest first, and what has just started is among the newest: one page is enough.
+    match answer {
+        Ok(page) => Ok(page
+            .action_execution_details
+            .unwrap_or_default()
+            .into_iter()
+            .find(|detail| {
+                detail.stage_name() == Some(approval.stage.as_str())
+                    && detail.action_name() == Some(approval.action.as_str())
+            })),
+        Err(error) => match error.as_service_error() {
+            Some(
+                ListActionExecutionsError::PipelineNotFoundException(_)
+                | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
+            ) => Ok(None),
+            _ => Err(Error::Aws {
+                call: "ListActionExecutions",
+                failure: aws_failure(&error),
+            }),
+        },
+    }
+}
+
+/// In a PARALLEL pipeline the token is the action's external execution id (user guide, "Approve or
+/// reject an approval action").
+fn of_detail(detail: &ActionExecutionDetail, approval: &ApprovalAction) -> ActionReading {
+    let result = detail.output().and_then(|output| output.execution_result());
+    ActionReading {
+        execution: Some(approval.execution.clone()),
+        status: status(detail.status()),
+        token: result
+            .and_then(|result| result.external_execution_id())
+            .map(Token::new),
+        summary: None,
+        updated_by: None,
+        changed: detail.start_time().and_then(time),
+        error: None,
+    }
+}
+
+/// What the pipeline's author wrote into the action, with the pipeline's variables filled in.
+fn custom_data(detail: &ActionExecutionDetail) -> Option<String> {
+    let input = detail.input()?;
+    let of = |configuration: Option<&HashMap<String, String>>| configuration?.get("CustomData").cloned();
+    of(input.resolved_configuration()).or_else(|| of(input.configuration()))
+}
+
+fn of_run(evidence: &mut Evidence, run: &PipelineExecution) {
+    let source = run
+        .artifact_revisions()
+        .iter()
+        .find(|revision| revision.revision_id().is_some());
+    let summary = source.and_then(|source| source.revision_summary());
+    evidence.revision = source.and_then(|source| Revision::new(source.revision_id()?).ok());
+    evidence.revision_summary = summary.map(|text| cut(text, 2048).to_owned());
+    let variable = run.variables().iter().find(|variable| {
+        variable
+            .name()
+            .is_some_and(|name| name.eq_ignore_ascii_case("author"))
+    });
+    evidence.author = stated_author(variable.and_then(|variable| variable.resolved_value()), summary);
+    evidence.started_by = run.trigger().and_then(|trigger| {
+        let kind = trigger.trigger_type()?.as_str();
+        Some(
+            format!("{kind} {}", trigger.trigger_detail().unwrap_or_default())
+                .trim()
+                .to_owned(),
+        )
+    });
+}
+
+fn of_state(evidence: &mut Evidence, state: &GetPipelineStateOutput, approval: &ApprovalAction) {
+    let passed = |stage: &&StageState| {
+        stage.latest_execution().is_some_and(|run| {
+            run.pipeline_execution_id() == approval.execution.as_str()
+                && *run.status() == StageExecutionStatus::Succeeded
+        })
+    };
+    evidence.passed = state
+        .stage_states()
+        .iter()
+        .filter(passed)
+        .filter_map(|stage| Some(stage.stage_name()?.to_owned()))
+        .collect();
+    evidence.newer_waiting = stage(state, approval)
+        .map(|stage| stage.inbound_executions())
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|run| ExecutionId::new(run.pipeline_execution_id()).ok())
+        .collect();
+}
+
+/// The run's page in the console. Without a region in it the console takes the reader's last one.
+fn console(approval: &ApprovalAction, region: &str) -> String {
+    if region.is_empty() {
+        return format!(
+            "https://console.aws.amazon.com/codesuite/codepipeline/pipelines/{}/executions/{}/timeline",
+            approval.pipeline, approval.execution
+        );
+    }
+    format!(
+        "https://{region}.console.aws.amazon.com/codesuite/codepipeline/pipelines/{}/executions/{}/timeline?region={region}",
+        approval.pipeline, approval.execution
+    )
+}
+
+fn status(status: Option<&ActionExecutionStatus>) -> ActionStatus {
+    match status {
+        Some(ActionExecutionStatus::InProgress) => ActionStatus::InProgress,
+        Some(ActionExecutionStatus::Succeeded) => ActionStatus::Succeeded,
+        Some(ActionExecutionStatus::Failed) => ActionStatus::Failed,
+        Some(ActionExecutionStatus::Abandoned) => ActionStatus::Abandoned,
+        _ => ActionStatus::Unknown,
+    }
+}
+
+fn time(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_codepipeline::types::{
+        ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ArtifactRevision,
+        ExecutionTrigger, ResolvedPipelineVariable, StageExecution, TriggerType,
+    };
+    use signalbox_decision::names::{ActionName, PipelineName, StageName};
+
+    use super::*;
+
+    fn approval() -> ApprovalAction {
+        ApprovalAction {
+            pipeline: PipelineName::new("p").unwrap(),
+            execution: ExecutionId::new("0f1e").unwrap(),
+            stage: StageName::new("Approval").unwrap(),
+            action: ActionName::new("Approve").unwrap(),
+        }
+    }
+
+    fn stage_of(name: &str, run: &str, status: StageExecutionStatus) -> StageState {
+        let run = StageExecution::builder()
+            .pipeline_execution_id(run)
+            .status(status)
+            .build()
+            .unwrap();
+        StageState::builder()
+            .stage_name(name)
+            .latest_execution(run)
+            .build()
+    }
+
+    #[test]
+    fn only_stages_that_this_very_run_has_passed_are_evidence() {
+        let state = GetPipelineStateOutput::builder()
+            .stage_states(stage_of("Source", "ffff", StageExecutionStatus::Succeeded))
+            .stage_states(stage_of("Build", "0f1e", StageExecutionStatus::Succeeded))
+            .stage_states(stage_of("Approval", "0f1e", StageExecutionStatus::InProgress))
+            .build();
+        let mut evidence = Evidence::default();
+        of_state(&mut evidence, &state, &approval());
+        assert_eq!(evidence.passed, ["Build"]);
+    }
+
+    #[test]
+    fn a_run_tells_its_revision_author_and_starter() {
+        let run = PipelineExecution::builder()
+            .artifact_revisions(
+                ArtifactRevision::builder()
+                    .revision_id("v1")
+                    .revision_summary("Fix\n\nAuthor: carol@example.com")
+                    .build(),
+            )
+            .trigger(
+                ExecutionTrigger::builder()
+                    .trigger_type(TriggerType::StartPipelineExecution)
+                    .trigger_detail("arn:x")
+                    .build(),
+            )
+            .build();
+        let mut evidence = Evidence::default();
+        of_run(&mut evidence, &run);
+        assert_eq!(evidence.revision.unwrap().as_str(), "v1");
+        assert_eq!(evidence.author.as_deref(), Some("carol@example.com"));
+        assert_eq!(
+            evidence.started_by.as_deref(),
+            Some("StartPipelineExecution arn:x")
+        );
+    }
+
+    #[test]
+    fn a_parallel_runs_token_and_note_come_from_its_own_list() {
+        let result = ActionExecutionResult::builder()
+            .external_execution_id("TOKEN")
+            .build();
+        let detail = ActionExecutionDetail::builder()
+            .status(ActionExecutionStatus::InProgress)
+            .input(
+                ActionExecutionInput::builder()
+                    .resolved_configuration("CustomData", "of version 7")
+                    .build(),
+            )
+            .output(ActionExecutionOutput::builder().execution_result(result).build())
+            .build();
+        let run = PipelineExecution::builder()
+            .execution_mode(ExecutionMode::Parallel)
+            .build();
+        let state = GetPipelineStateOutput::builder()
+            .stage_states(stage_of("Approval", "ffff", StageExecutionStatus::InProgress))
+            .build();
+        let reading = reading(&approval(), &state, &run, Some(&detail));
+        let Standing::Waiting { token, .. } = Standing::of(reading, &approval().execution) else {
+            panic!("not found")
+        };
+        assert_eq!(
+            (token.reveal(), custom_data(&detail).as_deref()),
+            ("TOKEN", Some("of version 7"))
+        );
+    }
+
+    #[test]
+    fn the_pipelines_variable_names_the_author() {
+        let variable = ResolvedPipelineVariable::builder()
+            .name("author")
+            .resolved_value("dave@example.com")
+            .build();
+        let mut evidence = Evidence::default();
+        of_run(
+            &mut evidence,
+            &PipelineExecution::builder().variables(variable).build(),
+        );
+        assert_eq!(evidence.author.as_deref(), Some("dave@example.com"));
+    }
+}
