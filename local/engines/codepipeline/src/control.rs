@@ -1,18 +1,17 @@
-//! What is done to an execution from outside, or to a stage that failed: stop, retry, roll back,
-//! cancel.
+//! What is done to an execution from outside, or to a stage that failed: stop, retry, cancel.
 
 use signalbox_local_core::AwsError;
 
 use crate::declaration::{ExecutionMode, RetryMode};
 use crate::events;
-use crate::lifecycle::{self, Start};
+use crate::lifecycle;
+use crate::rollback;
 use crate::schedule;
 use crate::state::{
     ActionStatus, Change, Execution, ExecutionStatus, ExecutionType, Pipeline, Position, StageStatus, Stop,
     Trigger,
 };
 use crate::task::Effect;
-use crate::variables;
 
 /// `StopPipelineExecution`.
 ///
@@ -153,33 +152,14 @@ pub(crate) fn fail_stage(pipeline: &mut Pipeline, index: usize, stage: usize, ch
     end(run, ExecutionStatus::Failed, "FAILED", change);
     if result == Some("ROLLBACK")
         && standard
-        && let Some(target) = last_success(pipeline, index, stage)
+        && let Some(target) = rollback::last_success(pipeline, index, stage)
     {
         let trigger = Trigger {
             kind: "AutomatedRollback",
             detail: failed,
         };
-        roll_back(pipeline, &target, stage, trigger, change);
+        rollback::roll_back(pipeline, &target, stage, trigger, change);
     }
-}
-
-/// The newest execution that may serve as a rollback's target for the stage.
-fn last_success(pipeline: &Pipeline, before: usize, stage: usize) -> Option<String> {
-    let version = pipeline.current.version;
-    pipeline
-        .executions
-        .iter()
-        .take(before)
-        .rev()
-        .find(|run| {
-            run.kind == ExecutionType::Standard
-                && run.declaration.version == version
-                && run
-                    .stages
-                    .get(stage)
-                    .is_some_and(|it| it.status == Some(StageStatus::Succeeded))
-        })
-        .map(|run| run.id.clone())
 }
 
 /// `RetryStageExecution`.
@@ -297,94 +277,6 @@ fn resume(
     }
     events::stage(change, run, stage, "RESUMED");
     lifecycle::start_ready(pipeline, index, stage, change);
-}
-
-/// `RollbackStage`, once its target is found: the new execution's id.
-///
-/// # Errors
-/// `UnableToRollbackStageException`.
-pub(crate) fn request_rollback(
-    pipeline: &mut Pipeline,
-    target: &str,
-    stage_name: &str,
-    trigger: Trigger,
-    change: &mut Change<'_>,
-) -> Result<String, AwsError> {
-    let unable = |why: String| {
-        AwsError::new(
-            "UnableToRollbackStageException",
-            format!("Unable to roll back the stage {stage_name}: {why}"),
-        )
-    };
-    let current = pipeline.current.clone();
-    let Some((stage, run)) = current.stage_index(stage_name).zip(pipeline.execution(target)) else {
-        return Err(unable(format!("the target {target} does not exist")));
-    };
-    if current.execution_mode == ExecutionMode::Parallel {
-        return Err(unable(
-            "stage rollback is not available in PARALLEL mode".to_owned(),
-        ));
-    }
-    if stage == 0 {
-        return Err(unable(
-            "a stage with source actions cannot be rolled back".to_owned(),
-        ));
-    }
-    if run.kind != ExecutionType::Standard {
-        return Err(unable(format!(
-            "the target {target} is of type ROLLBACK; name one of type STANDARD"
-        )));
-    }
-    if run.declaration.version != current.version {
-        return Err(unable(format!(
-            "the pipeline has version {} now, but the target {target} ran version {}",
-            current.version, run.declaration.version
-        )));
-    }
-    if run
-        .stages
-        .get(stage)
-        .is_none_or(|it| it.status != Some(StageStatus::Succeeded))
-    {
-        return Err(unable(format!(
-            "the target {target} did not succeed in this stage"
-        )));
-    }
-    if schedule::is_occupied(pipeline, stage_name) {
-        return Err(unable("the stage is currently running".to_owned()));
-    }
-    roll_back(pipeline, target, stage, trigger, change)
-        .ok_or_else(|| unable(format!("the target {target} does not exist")))
-}
-
-fn roll_back(
-    pipeline: &mut Pipeline,
-    target: &str,
-    stage: usize,
-    trigger: Trigger,
-    change: &mut Change<'_>,
-) -> Option<String> {
-    let source = pipeline.execution(target)?;
-    let start = Start {
-        kind: ExecutionType::Rollback {
-            target: target.to_owned(),
-        },
-        trigger,
-        pins: source.pins.clone(),
-        variables: source.variables.clone(),
-    };
-    let mut run = lifecycle::new_execution(pipeline.current.clone(), start, change);
-    let own = run
-        .namespaces
-        .get(variables::SERVICE)
-        .cloned()
-        .unwrap_or_default();
-    run.namespaces.clone_from(&source.namespaces);
-    run.namespaces.insert(variables::SERVICE.to_owned(), own);
-    run.artifacts.clone_from(&source.artifacts);
-    run.revisions.clone_from(&source.revisions);
-    run.position = Position::Waiting(stage);
-    Some(lifecycle::admit(pipeline, run, change))
 }
 
 /// The pipeline's structure has changed: executions of the old one end here, as AWS ends them.

@@ -4,9 +4,9 @@
 //! orders, artifacts, variables, approvals, Lambda jobs, stop, retry, rollback, disabled transitions,
 //! the three execution modes, and the events that all of that sends to EventBridge.
 //!
-//! Inside, the state machine ([`state`], [`schedule`], [`lifecycle`], [`control`]) changes state under
-//! one short lock and returns *effects* ([`task`]); [`engine`] performs them: events go out in the
-//! order of the changes, and each action runs in a task of its own ([`actions`], one file a provider).
+//! Inside, the state machine (`state`, `schedule`, `lifecycle`, `launch`, `control`, `rollback`) changes
+//! state under one short lock and leaves *effects* (`task`); `engine` performs them: events go out in the
+//! order of the changes, and each action runs in a task of its own (`actions`, one file a provider).
 //! A result that comes after its action is over, because somebody answered first or abandoned it,
 //! changes nothing.
 //!
@@ -20,8 +20,10 @@ mod control;
 mod declaration;
 mod engine;
 mod events;
+mod launch;
 mod lifecycle;
 mod operations;
+mod rollback;
 mod schedule;
 mod state;
 mod task;

@@ -12,6 +12,7 @@ use crate::control;
 use crate::declaration::{ExecutionMode, PipelineDeclaration, RetryMode};
 use crate::engine::Inner;
 use crate::lifecycle::{self, Start};
+use crate::rollback;
 use crate::schedule;
 use crate::state::{ExecutionType, SourcePin, Stop, Trigger};
 
@@ -269,7 +270,7 @@ pub(super) fn roll_back(
             kind: "ManualRollback",
             detail: caller.display_arn(&change.account.id),
         };
-        let id = control::request_rollback(known, target, &input.stage_name, trigger, change)?;
+        let id = rollback::request_rollback(known, target, &input.stage_name, trigger, change)?;
         schedule::advance(known, change);
         Ok(json!({ "pipelineExecutionId": id }))
     })

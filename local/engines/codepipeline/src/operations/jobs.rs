@@ -9,6 +9,7 @@ use signalbox_local_core::AwsError;
 
 use crate::actions::{JobParts, job_data};
 use crate::engine::Inner;
+use crate::launch;
 use crate::lifecycle;
 use crate::schedule;
 use crate::state::{ActionExecution, Execution, Pipeline, State};
@@ -161,7 +162,7 @@ fn finish(
         match continuation {
             Some(token) => {
                 if let Some(run) = known.executions.iter_mut().find(|run| run.id == execution) {
-                    lifecycle::continue_job(run, &action_execution, token, change);
+                    launch::continue_job(run, &action_execution, token, change);
                 }
             }
             None => {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod executions;
+mod history;
 mod jobs;
 mod paging;
 mod pipelines;
@@ -65,10 +66,10 @@ pub(crate) fn call(
         "RetryStageExecution" => executions::retry(inner, &parse(input)?),
         "RollbackStage" => executions::roll_back(inner, caller, &parse(input)?),
         "GetPipelineState" => view::pipeline_state(inner, &parse(input)?),
-        "GetPipelineExecution" => view::pipeline_execution(inner, &parse(input)?),
-        "ListPipelineExecutions" => view::pipeline_executions(inner, &parse(input)?),
-        "ListActionExecutions" => view::action_executions(inner, &parse(input)?),
-        "ListRuleExecutions" => view::rule_executions(inner, &parse(input)?),
+        "GetPipelineExecution" => history::pipeline_execution(inner, &parse(input)?),
+        "ListPipelineExecutions" => history::pipeline_executions(inner, &parse(input)?),
+        "ListActionExecutions" => history::action_executions(inner, &parse(input)?),
+        "ListRuleExecutions" => history::rule_executions(inner, &parse(input)?),
         "ListActionTypes" => Ok(action_types::list(
             input.pointer("/actionOwnerFilter").and_then(Value::as_str),
         )),

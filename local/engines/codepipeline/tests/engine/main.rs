@@ -9,6 +9,7 @@
 mod approvals;
 mod control;
 mod deploys;
+mod invariants;
 mod jobs;
 mod modes;
 mod pipelines;
