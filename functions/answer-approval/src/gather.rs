@@ -123,7 +123,8 @@ fn latest(state: &GetPipelineStateOutput, approval: &ApprovalAction) -> Option<(
     let action = latest.map(|latest| ActionReading {
         execution: Some(approval.execution.clone()),
         status: status(latest.status()),
-        token: latest.token().map(Token::new),
+        // Where runs go side by side, the external execution id is the token.
+        token: latest.token().or(latest.external_execution_id()).map(Token::new),
         summary: latest.summary().map(str::to_owned),
         updated_by: latest.last_updated_by().map(str::to_owned),
         changed: latest.last_status_change().and_then(time),
@@ -291,6 +292,23 @@ mod tests {
     #[test]
     fn the_stage_of_another_run_says_nothing_about_this_one() {
         assert!(latest(&state(StageExecutionStatus::InProgress), &approval("abcd")).is_none());
+    }
+
+    #[test]
+    fn where_runs_go_side_by_side_the_external_id_is_the_token() {
+        let mut state = state(StageExecutionStatus::InProgress);
+        let stages = state.stage_states.as_mut().unwrap();
+        let latest = stages[0].action_states.as_mut().unwrap()[0]
+            .latest_execution
+            .as_mut()
+            .unwrap();
+        latest.token = None;
+        latest.external_execution_id = Some("EXTERNAL".to_owned());
+        let (reading, _) = super::latest(&state, &approval(RUN)).unwrap();
+        let Standing::Waiting { token, .. } = Standing::of(reading, &approval(RUN).execution) else {
+            panic!("not open")
+        };
+        assert_eq!(token.reveal(), "EXTERNAL");
     }
 
     #[test]
