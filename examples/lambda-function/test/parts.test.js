@@ -1,0 +1,50 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { describe, it } = require("node:test");
+
+const { fault } = require("../src/fault");
+const release = require("../src/release.json");
+const { MAX_ITEMS, Store } = require("../src/store");
+
+describe("the store", () => {
+  it("refuses to grow without end", () => {
+    const store = new Store();
+    for (let i = 0; i < MAX_ITEMS; i += 1) store.create(`item ${i}`);
+    assert.throws(() => store.create("one more"), { code: "StoreFull" });
+  });
+});
+
+describe("the demo's fault", () => {
+  it("does nothing where there is none", async () => {
+    await fault(null)();
+  });
+
+  it("fails after the invocations that it lets pass, and goes on failing", async () => {
+    const misbehave = fault({ kind: "error", after: 2 });
+    await misbehave();
+    await misbehave();
+    await assert.rejects(misbehave(), /invocation 3/);
+    await assert.rejects(misbehave(), /invocation 4/);
+  });
+
+  it("is slow where it is to be slow", async () => {
+    const misbehave = fault({ kind: "latency", after: 1, ms: 30 });
+    await misbehave();
+    const began = performance.now();
+    await misbehave();
+    assert.ok(performance.now() - began >= 29);
+  });
+
+  it("is refused where it makes no sense", () => {
+    for (const spec of [{}, { kind: "other", after: 1 }, { kind: "error" }, { kind: "latency", after: 1 }]) {
+      assert.throws(() => fault(spec), /not a fault/);
+    }
+  });
+});
+
+describe("the release", () => {
+  it("has a version", () => {
+    assert.match(release.version, /^\d+\.\d+\.\d+/);
+  });
+});
