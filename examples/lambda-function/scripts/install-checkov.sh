@@ -12,7 +12,10 @@ if [ ! -x "$checkov_venv/bin/python" ]; then
   if python3 -m venv "$checkov_new" &&
     "$checkov_new/bin/python" -m pip install --quiet --disable-pip-version-check \
       --requirement scripts/requirements-scan.txt; then
-    mv -T "$checkov_new" "$checkov_venv" 2>/dev/null || rm -rf "$checkov_new"
+    # There may be one whose Python has gone from this machine, or one that another build just made.
+    [ -x "$checkov_venv/bin/python" ] || rm -rf "$checkov_venv"
+    [ -e "$checkov_venv" ] || mv "$checkov_new" "$checkov_venv"
+    rm -rf "$checkov_new"
   else
     echo "Checkov could not be installed"
     rm -rf "$checkov_new"

@@ -40,7 +40,7 @@ function answer(event) {
 /** The handler: `index.handler`. */
 exports.handler = async (event, context) => {
   const began = process.hrtime.bigint();
-  await misbehave();
+  await misbehave(context);
   const { action, response } = answer(event);
   if ((process.env.LOG_LEVEL ?? "info") !== "error") {
     // Never the data: it belongs to whoever sent it.

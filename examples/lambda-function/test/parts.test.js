@@ -36,8 +36,16 @@ describe("the demo's fault", () => {
     assert.ok(performance.now() - began >= 29);
   });
 
+  it("spares those who call a version by its number", async () => {
+    const misbehave = fault({ kind: "error", after: 0, through: "alias" });
+    const arn = "arn:aws:lambda:us-east-1:123456789012:function:f";
+    await misbehave({ invokedFunctionArn: arn });
+    await misbehave({ invokedFunctionArn: `${arn}:7` });
+    await assert.rejects(misbehave({ invokedFunctionArn: `${arn}:live` }), /invocation 1/);
+  });
+
   it("is refused where it makes no sense", () => {
-    for (const spec of [{}, { kind: "other", after: 1 }, { kind: "error" }, { kind: "latency", after: 1 }]) {
+    for (const spec of [{}, { kind: "other", after: 1 }, { kind: "error" }, { kind: "latency", after: 1 }, { kind: "error", after: 1, through: "window" }]) {
       assert.throws(() => fault(spec), /not a fault/);
     }
   });

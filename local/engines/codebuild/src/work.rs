@@ -375,7 +375,10 @@ async fn upload(
         workspace.source(),
     )
     .await?;
-    if let Some(location) = stored.as_ref().and_then(|stored| stored.get("location")) {
+    let location = stored
+        .as_ref()
+        .and_then(|stored| stored.get("location")?.as_str());
+    if let Some(location) = location {
         runner.log.note(&format!("Stored artifact {location}"));
     }
     Ok(stored)
