@@ -47,23 +47,19 @@ impl Status {
 /// The three lifecycle events of a Lambda deployment, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    BeforeAllowTraffic,
-    AllowTraffic,
-    AfterAllowTraffic,
+    Before,
+    Allow,
+    After,
 }
 
 impl Event {
-    pub(crate) const ALL: [Self; 3] = [
-        Self::BeforeAllowTraffic,
-        Self::AllowTraffic,
-        Self::AfterAllowTraffic,
-    ];
+    pub(crate) const ALL: [Self; 3] = [Self::Before, Self::Allow, Self::After];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::BeforeAllowTraffic => "BeforeAllowTraffic",
-            Self::AllowTraffic => "AllowTraffic",
-            Self::AfterAllowTraffic => "AfterAllowTraffic",
+            Self::Before => "BeforeAllowTraffic",
+            Self::Allow => "AllowTraffic",
+            Self::After => "AfterAllowTraffic",
         }
     }
 }
@@ -72,7 +68,7 @@ impl Event {
 pub(crate) enum Progress {
     #[default]
     Pending,
-    InProgress,
+    Running,
     Succeeded,
     Failed,
     Skipped,
@@ -82,7 +78,7 @@ impl Progress {
     fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
-            Self::InProgress => "InProgress",
+            Self::Running => "InProgress",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
             Self::Skipped => "Skipped",
@@ -213,7 +209,7 @@ impl Deployment {
         }
         for lifecycle in &mut self.lifecycle {
             match lifecycle.progress {
-                Progress::InProgress => {
+                Progress::Running => {
                     lifecycle.progress = Progress::Failed;
                     lifecycle.ended = Some(now);
                 }
@@ -234,7 +230,7 @@ impl Deployment {
         lifecycle.progress = progress;
         lifecycle.message = message;
         match progress {
-            Progress::InProgress => lifecycle.started = Some(now),
+            Progress::Running => lifecycle.started = Some(now),
             Progress::Succeeded | Progress::Failed => lifecycle.ended = Some(now),
             Progress::Pending | Progress::Skipped => {}
         }

@@ -56,7 +56,7 @@ impl CodeDeployEngine {
         if let Some(deployment) = self.state().deployments.get_mut(&plan.id) {
             deployment.waiting = Some((execution_id.clone(), verdict));
         }
-        self.advance(plan, event, Progress::InProgress, None);
+        self.advance(plan, event, Progress::Running, None);
         let payload =
             json!({"DeploymentId": plan.id, "LifecycleEventHookExecutionId": execution_id}).to_string();
         let invocation =
@@ -101,7 +101,7 @@ impl CodeDeployEngine {
     }
 
     pub(crate) fn advance_traffic(&self, plan: &Plan, progress: Progress) {
-        self.advance(plan, Event::AllowTraffic, progress, None);
+        self.advance(plan, Event::Allow, progress, None);
     }
 
     pub(crate) fn put_hook_status(&self, input: &Value) -> Result<Value, AwsError> {

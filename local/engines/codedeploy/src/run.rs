@@ -140,13 +140,9 @@ impl CodeDeployEngine {
     }
 
     async fn shift_traffic(&self, plan: &Plan, alias: &Alias<'_>) -> Result<(), End> {
-        self.run_hook(
-            plan,
-            Event::BeforeAllowTraffic,
-            plan.spec.before_allow_traffic.as_deref(),
-        )
-        .await?;
-        self.advance_traffic(plan, Progress::InProgress);
+        self.run_hook(plan, Event::Before, plan.spec.before_allow_traffic.as_deref())
+            .await?;
+        self.advance_traffic(plan, Progress::Running);
         for step in plan.shift.steps() {
             alias.shift(step.percentage).await?;
             self.shifted(&plan.id, step.percentage);
@@ -155,12 +151,8 @@ impl CodeDeployEngine {
         alias.shift(100).await?;
         self.shifted(&plan.id, 100);
         self.advance_traffic(plan, Progress::Succeeded);
-        self.run_hook(
-            plan,
-            Event::AfterAllowTraffic,
-            plan.spec.after_allow_traffic.as_deref(),
-        )
-        .await
+        self.run_hook(plan, Event::After, plan.spec.after_allow_traffic.as_deref())
+            .await
     }
 
     fn shifted(&self, id: &str, percentage: u32) {
@@ -277,8 +269,8 @@ impl CodeDeployEngine {
             message: Some(format!("This deployment rolls back the deployment {}.", plan.id)),
         };
         deployment.begin(now);
-        deployment.advance(Event::BeforeAllowTraffic, Progress::Skipped, None, now);
-        deployment.advance(Event::AllowTraffic, Progress::InProgress, None, now);
+        deployment.advance(Event::Before, Progress::Skipped, None, now);
+        deployment.advance(Event::Allow, Progress::Running, None, now);
         state.deployments.insert(id.clone(), deployment);
         let failed = state.deployments.get_mut(&plan.id)?;
         failed.rollback.by = Some(id.clone());
@@ -293,7 +285,7 @@ impl CodeDeployEngine {
                 let now = self.cloud.clock().epoch_seconds();
                 if let Some(deployment) = self.state().deployments.get_mut(id) {
                     deployment.shifted(100, now);
-                    deployment.advance(Event::AllowTraffic, Progress::Succeeded, None, now);
+                    deployment.advance(Event::Allow, Progress::Succeeded, None, now);
                 }
                 self.end(id, Status::Succeeded, None);
                 self.announce(id, "SUCCESS").await;

@@ -7,6 +7,7 @@ use signalbox_local_core::{AwsError, Caller};
 use tracing::debug;
 use uuid::Uuid;
 
+use crate::rules::Rule;
 use crate::{EventBridgeEngine, lock};
 
 /// The most that one request may carry, since January 2026.
@@ -72,7 +73,7 @@ impl EventBridgeEngine {
             .map(|entry| match self.envelope(entry, from_aws) {
                 Ok(event) => {
                     let id = event["id"].clone();
-                    self.publish(event);
+                    self.publish(&event);
                     json!({"EventId": id})
                 }
                 Err((code, message)) => {
@@ -137,16 +138,16 @@ impl EventBridgeEngine {
     }
 
     /// Puts an event on the bus: remembered, then on its way to every target it matches.
-    fn publish(&self, event: Value) {
+    fn publish(&self, event: &Value) {
         let deliveries: Vec<_> = {
             let state = lock(&self.state);
-            let matching = state.rules.values().filter(|rule| rule.matches(&event));
-            matching.flat_map(|rule| rule.deliveries()).collect()
+            let matching = state.rules.values().filter(|rule| rule.matches(event));
+            matching.flat_map(Rule::deliveries).collect()
         };
         debug!(source = %event["source"], detail_type = %event["detail-type"], targets = deliveries.len(), "event");
         self.remember(event.clone());
         for delivery in deliveries {
-            self.deliver(delivery, &event);
+            self.deliver(delivery, event);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Delivery {
         let caller = Caller::service_for("events.amazonaws.com", &self.rule_arn);
         match cloud.call(&caller, "sqs", "SendMessage", input).await {
             Ok(_) => {
-                info!(rule = %self.rule_name, target = %self.target.arn, queue, "an event went to its dead-letter queue")
+                info!(rule = %self.rule_name, target = %self.target.arn, queue, "an event went to its dead-letter queue");
             }
             Err(error) => warn!(
                 rule = %self.rule_name, target = %self.target.arn, queue, %error,

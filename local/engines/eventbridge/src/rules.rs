@@ -347,7 +347,7 @@ impl EventBridgeEngine {
     pub(crate) fn tag_resource(&self, input: &Value) -> Result<Value, AwsError> {
         let added: Vec<Tag> = serde_json::from_value(input.get("Tags").cloned().unwrap_or_default())?;
         self.with_tags(input, |tags| {
-            tags.extend(added.into_iter().map(|tag| (tag.key, tag.value)))
+            tags.extend(added.into_iter().map(|tag| (tag.key, tag.value)));
         })?;
         Ok(json!({}))
     }
