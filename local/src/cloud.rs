@@ -164,7 +164,7 @@ impl LocalCloud {
     }
 
     /// Refuses what the caller's role does not allow, and remembers what was asked.
-    pub(crate) async fn authorise(
+    async fn authorise(
         &self,
         caller: &Caller,
         service: &str,
@@ -181,6 +181,33 @@ impl LocalCloud {
     /// As `authorise`, where the needed permissions are known already.
     pub(crate) fn authorise_needed(&self, caller: &Caller, needed: &[Needed]) -> Result<(), AwsError> {
         self.policies.check(caller, needed, &self.account)
+    }
+
+    /// As `authorise`, with the error as the service itself words it.
+    pub(crate) async fn authorise_as(
+        &self,
+        caller: &Caller,
+        service: &str,
+        operation: &str,
+        input: &Value,
+    ) -> Result<(), AwsError> {
+        let worded = |error: AwsError| match service {
+            "sns" => AwsError {
+                code: "AuthorizationError".to_owned(),
+                status: 403,
+                ..error
+            },
+            "cloudformation" | "iam" | "sts" | "s3" => AwsError {
+                code: "AccessDenied".to_owned(),
+                status: 403,
+                ..error
+            },
+            "lambda" => error.with_status(403),
+            _ => error,
+        };
+        self.authorise(caller, service, operation, input)
+            .await
+            .map_err(worded)
     }
 
     /// What the emulator lacks, checked before it is asked. `Some` answers in its stead.
@@ -212,6 +239,7 @@ impl LocalCloud {
         match service {
             "iam" => self.policies.observe(operation, input, output),
             "sns" => topics::deliver(self, operation, input, output).await,
+            "s3" => storage::after_call(self, operation, input, output).await,
             "sts" if operation == "AssumeRole" => self.remember_assumed(input, output),
             _ => {}
         }
@@ -255,7 +283,7 @@ impl Cloud for LocalCloud {
         operation: &str,
         input: Value,
     ) -> Result<Value, AwsError> {
-        self.authorise(caller, service, operation, &input).await?;
+        self.authorise_as(caller, service, operation, &input).await?;
         match self.engine(service) {
             Some(engine) => engine.call(caller, operation, input).await,
             // Boxed: a publication may invoke a function, which is a call again.

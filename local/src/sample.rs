@@ -75,7 +75,7 @@ fn release(version: &str, behaviour: Behaviour) -> Value {
     match behaviour {
         Behaviour::Good => json!({ "version": version, "fault": null }),
         Behaviour::FailsUnderTraffic => {
-            json!({ "version": version, "fault": { "kind": "error", "on": "alias" } })
+            json!({ "version": version, "fault": { "kind": "error", "after": 5, "through": "alias" } })
         }
     }
 }

@@ -4,7 +4,7 @@
 //! gateway or through an engine, on a bucket whose notifications go to EventBridge, becomes the event
 //! that AWS documents (S3 User Guide, "EventBridge event message structure").
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, Method, header};
@@ -29,8 +29,8 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 pub(crate) struct Storage {
     /// The last sequencer that was given out.
     sequence: Mutex<u64>,
-    /// Buckets whose notifications were looked up: whether they go to EventBridge.
-    buckets: Mutex<HashMap<String, bool>>,
+    /// Buckets whose notifications go to EventBridge; the emulator does not keep that.
+    buckets: Mutex<HashSet<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,9 +45,19 @@ impl Storage {
         format!("{:018X}", *last)
     }
 
-    /// The bucket's notifications changed, or the bucket is gone: look again when they matter.
-    pub(crate) fn forget(&self, bucket: &str) {
-        lock(&self.buckets).remove(bucket);
+    /// Where the bucket's notifications go, from now on.
+    pub(crate) fn set_eventbridge(&self, bucket: &str, goes: bool) {
+        let mut buckets = lock(&self.buckets);
+        if goes {
+            buckets.insert(bucket.to_owned());
+        } else {
+            buckets.remove(bucket);
+        }
+    }
+
+    /// Whether the bucket's notifications go to EventBridge.
+    pub(crate) fn goes_to_eventbridge(&self, bucket: &str) -> bool {
+        lock(&self.buckets).contains(bucket)
     }
 }
 
@@ -176,29 +186,45 @@ pub(crate) async fn put_object(
     Ok(version)
 }
 
-/// Whether the bucket's notifications go to EventBridge.
-async fn goes_to_eventbridge(cloud: &LocalCloud, bucket: &str) -> bool {
-    let known = lock(&cloud.storage().buckets).get(bucket).copied();
-    if let Some(known) = known {
-        return known;
-    }
-    let path = format!("/{bucket}?notification");
-    let Ok(response) = cloud
-        .emulator()
-        .send(Method::GET, &path, headers(cloud), Vec::new().into())
-        .await
-    else {
-        return false;
+/// What follows from a call of S3's API that an engine has made.
+pub(crate) async fn after_call(cloud: &LocalCloud, operation: &str, input: &Value, output: &Value) {
+    let text = |value: &Value, name: &str| {
+        value[name]
+            .as_str()
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned)
     };
-    let body = response.text().await.unwrap_or_default();
-    let goes = Element::parse(&body).is_ok_and(|root| root.child("EventBridgeConfiguration").is_some());
-    lock(&cloud.storage().buckets).insert(bucket.to_owned(), goes);
-    goes
+    let bucket = text(input, "Bucket").unwrap_or_default();
+    let kind = match operation {
+        "PutBucketNotificationConfiguration" => {
+            let goes = input["NotificationConfiguration"]["EventBridgeConfiguration"].is_object();
+            return cloud.storage().set_eventbridge(&bucket, goes);
+        }
+        "DeleteBucket" => return cloud.storage().set_eventbridge(&bucket, false),
+        "PutObject" => Written::PutObject,
+        "CopyObject" => Written::CopyObject,
+        "CompleteMultipartUpload" => Written::CompleteMultipartUpload,
+        "DeleteObject" if output["DeleteMarker"] == true && input["VersionId"].is_null() => {
+            Written::DeleteMarker
+        }
+        "DeleteObject" => Written::Deleted,
+        _ => return,
+    };
+    let key = text(input, "Key").unwrap_or_default();
+    let write = Write {
+        kind,
+        bucket: &bucket,
+        key: &key,
+        version: text(output, "VersionId").or_else(|| text(input, "VersionId")),
+        request_id: None,
+        source_ip: "127.0.0.1",
+    };
+    announce(cloud, &write).await;
 }
 
 /// Puts the event of a write on the bus, where the bucket wants that.
 pub(crate) async fn announce(cloud: &LocalCloud, write: &Write<'_>) {
-    if !goes_to_eventbridge(cloud, write.bucket).await {
+    if !cloud.storage().goes_to_eventbridge(write.bucket) {
         return;
     }
     let nanos = u64::try_from(cloud.clock().now().as_nanosecond()).unwrap_or_default();

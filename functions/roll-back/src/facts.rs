@@ -121,7 +121,6 @@ fn content(revision: &RevisionLocation) -> Option<&str> {
         .app_spec_content()
         .and_then(|content| content.content())
         .or_else(|| {
-            #[expect(deprecated, reason = "CloudFormation still registers revisions of type String")]
             revision.string().and_then(|string| string.content())
         })
         .filter(|content| !content.is_empty())

@@ -28,7 +28,7 @@ pub(crate) enum Told {
 pub(crate) async fn report(app: &App, asked: &Asked, report: &Report, invocation: &Invocation) -> Result<Told, Error> {
     let record = json!({ "hook": format!("{:?}", app.config.hook), "at": invocation.now, "report": report });
     // The numbers are for people who look later; they must not keep a verdict from being told.
-    if let Err(error) = app.ledger.record_validation(key(asked), record).await {
+    if let Err(error) = app.ledger.put_value("validation", key(asked), &record, invocation.now, None).await {
         warn!(cause = %error, "the report could not be kept");
     }
     if report.lets_traffic_on() { pass(app, asked, report).await } else { fail(app, asked, &report.summary(2000)).await }

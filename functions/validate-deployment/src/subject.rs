@@ -71,7 +71,6 @@ impl Subject {
 
 fn content(revision: &RevisionLocation) -> Option<&str> {
     revision.app_spec_content().and_then(|content| content.content()).or_else(|| {
-        #[expect(deprecated, reason = "CloudFormation still registers revisions of type String")]
         revision.string().and_then(|string| string.content())
     })
 }

@@ -11,9 +11,11 @@ mod records;
 
 use serde_json::Value;
 use signalbox_local_core::{Account, Cloud};
+use signalbox_local_wire::encode_request;
 
 use super::document::Context;
 use crate::cloud::LocalCloud;
+use crate::gateway::s3::S3Call;
 
 /// A permission that a call needs, on each of the resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,11 +131,22 @@ pub(crate) async fn needed(cloud: &LocalCloud, service: &str, operation: &str, i
         "events" => events(&call),
         "cloudformation" => stacks(&call),
         "iam" => identities(&call),
+        "s3" => objects(cloud, &call).await,
         // Needs no permission.
         "sts" if matches!(operation, "GetCallerIdentity" | "GetSessionToken") => Vec::new(),
         "sts" => call.own(call.text("RoleArn").map(str::to_owned).into_iter().collect()),
         _ => call.own(Vec::new()),
     }
+}
+
+/// S3's actions are not its operations; the table that the gateway uses goes by the request's line.
+async fn objects(cloud: &LocalCloud, call: &Call<'_>) -> Vec<Needed> {
+    let Ok(model) = cloud.model("s3").await else {
+        return call.own(Vec::new());
+    };
+    let outgoing = encode_request(&model, call.operation, call.input).ok();
+    let line = outgoing.and_then(|it| S3Call::of(&it.method, &it.path, call.text("CopySource")));
+    line.map_or_else(|| call.own(Vec::new()), |line| super::s3_needed(&line))
 }
 
 fn queues(call: &Call<'_>) -> Vec<Needed> {

@@ -138,8 +138,6 @@ fn on_object(call: &S3Call, bucket: &str) -> Vec<Needed> {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
     fn actions(method: &str, uri: &str) -> Vec<(String, String)> {

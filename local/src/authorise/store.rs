@@ -354,6 +354,7 @@ fn full_context(need: &Needed, role_arn: &str, session: &str, account: &Account)
         ("aws:principaltype", "AssumedRole".to_owned()),
         ("aws:userid", format!("AROALOCAL:{session}")),
         ("aws:resourceaccount", account.id.clone()),
+        ("s3:resourceaccount", account.id.clone()),
         ("aws:requestedregion", account.region.clone()),
         // AWS's own endpoints are reached by TLS; what a policy says about that is not to fail here.
         ("aws:securetransport", "true".to_owned()),

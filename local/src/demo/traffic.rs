@@ -68,7 +68,7 @@ async fn requests(cloud: Arc<LocalCloud>, function: String, alias: String, count
         let (cloud, counts) = (cloud.clone(), counts.clone());
         let input = json!({
             "FunctionName": function, "Qualifier": alias,
-            "Payload": base64(br#"{"action":"create","data":{"name":"test"}}"#),
+            "Payload": base64(br#"{"action":"list"}"#),
         });
         under_way.spawn(async move {
             let Ok(answer) = cloud.call(&Caller::Admin, "lambda", "Invoke", input).await else { return };

@@ -20,8 +20,6 @@ pub(crate) struct Started {
     pub(crate) run: String,
     /// The object's version.
     pub(crate) revision: String,
-    /// When the upload was done.
-    pub(crate) uploaded: tokio::time::Instant,
 }
 
 pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviour) -> Result<Started, DemoError> {
@@ -48,7 +46,6 @@ pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviou
         "uploaded version {version} ({size} KiB) to s3://{}/{key}, object version {revision}",
         stage.installed.source_bucket
     ));
-    let uploaded = tokio::time::Instant::now();
     stage.console.waiting("waiting for start-run");
     let run = tokio::time::timeout(TO_START, find_run(stage, &revision)).await.map_err(|_| {
         DemoError::new("starting the run", "the upload started no run").with_log(
@@ -56,7 +53,7 @@ pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviou
         )
     })??;
     stage.console.good(&format!("start-run started run {run}"));
-    Ok(Started { run, revision, uploaded })
+    Ok(Started { run, revision })
 }
 
 async fn find_run(stage: &Stage<'_>, revision: &str) -> Result<String, DemoError> {

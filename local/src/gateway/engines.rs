@@ -58,7 +58,7 @@ async fn perform(
         protocol,
     } = decoded;
     let service = engine.service();
-    cloud.authorise(caller, service, &operation, &input).await?;
+    cloud.authorise_as(caller, service, &operation, &input).await?;
     validate(model, &operation, &input, protocol)?;
     if !engine.operations().contains(&operation.as_str()) {
         return Err(AwsError::unknown_operation(service, &operation));
@@ -81,5 +81,6 @@ async fn perform(
         message,
         "an engine's answer is not one that AWS could give"
     );
-    Err(AwsError::internal(message))
+    // Not 500: SDKs would try again, and hide for seconds what will not change.
+    Err(AwsError::internal(message).with_status(501))
 }

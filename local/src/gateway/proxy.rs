@@ -42,7 +42,7 @@ pub(super) async fn handle(
         Ok(decoded) => decoded,
         Err(error) => return encode(&model, "", Err(&error), protocol, &request_id).map(Body::from),
     };
-    let allowed = match cloud.authorise(caller, service, &operation, &input).await {
+    let allowed = match cloud.authorise_as(caller, service, &operation, &input).await {
         Ok(()) => cloud.before(caller, service, &operation, &input),
         Err(error) => Err(error),
     };

@@ -16,6 +16,9 @@ use crate::authorise::s3_needed;
 use crate::cloud::LocalCloud;
 use crate::storage::{Write, Written, announce, version_of};
 
+/// The element that sends a bucket's notifications to EventBridge.
+const EVENT_BRIDGE: &str = "EventBridgeConfiguration";
+
 /// A request to S3, as its line and headers tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct S3Call {
@@ -36,40 +39,44 @@ fn decoded(text: &str) -> Option<String> {
 
 impl S3Call {
     /// `None` where the path is not UTF-8, or has segments that mean another path.
-    pub(crate) fn of(parts: &Parts) -> Option<Self> {
-        let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+    pub(crate) fn of(method: &Method, path_and_query: &str, copy_source: Option<&str>) -> Option<Self> {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let path = path.strip_prefix('/').unwrap_or_default();
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let key = decoded(key)?;
         if key.split('/').any(|segment| matches!(segment, "." | "..")) {
             return None;
         }
-        let query = parts
-            .uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty());
+        let query = query.split('&').filter(|pair| !pair.is_empty());
         let query = query
             .map(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
                 Some((decoded(name)?, decoded(&value.replace('+', " "))?))
             })
             .collect::<Option<Vec<_>>>()?;
-        let source = parts
-            .headers
-            .get("x-amz-copy-source")
-            .and_then(|value| value.to_str().ok());
-        let copy_source = source.and_then(|source| {
+        let copy_source = copy_source.and_then(|source| {
             let path = source.split("?versionId=").next().unwrap_or(source);
             decoded(path.trim_start_matches('/'))
         });
         Some(Self {
-            method: parts.method.clone(),
+            method: method.clone(),
             bucket: decoded(bucket)?,
             key,
             query,
             copy_source,
         })
+    }
+
+    fn of_request(parts: &Parts) -> Option<Self> {
+        let source = parts
+            .headers
+            .get("x-amz-copy-source")
+            .and_then(|value| value.to_str().ok());
+        Self::of(
+            &parts.method,
+            parts.uri.path_and_query().map_or("/", |it| it.as_str()),
+            source,
+        )
     }
 
     /// Whether the query has a parameter.
@@ -114,7 +121,7 @@ fn request_id() -> String {
 
 pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, body: Body) -> Response {
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let Some(call) = S3Call::of(&parts) else {
+    let Some(call) = S3Call::of_request(&parts) else {
         let error = AwsError::new("InvalidURI", "Couldn't parse the specified URI.");
         return reply::s3_error(&method, &error, &path, &request_id());
     };
@@ -128,14 +135,17 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
         };
         return reply::s3_error(&method, &denied, &path, &request_id());
     }
+    if call.has("notification") && call.key.is_empty() {
+        return notifications(cloud, &call, parts, body).await;
+    }
     let body = match passed_on(&parts.headers, body).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    let changes_bucket = call.key.is_empty() && matches!(method, Method::PUT | Method::DELETE);
+    let deletes_bucket = call.key.is_empty() && method == Method::DELETE && call.query.is_empty();
     let deletes_many = method == Method::POST && call.key.is_empty() && call.has("delete");
     let written = call.writes();
-    if written.is_none() && !changes_bucket && !deletes_many {
+    if written.is_none() && !deletes_bucket && !deletes_many {
         return proxy::forward(cloud, parts, body).await;
     }
     let answered = match proxy::send(cloud, parts, body).await {
@@ -148,8 +158,8 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
         Err(error) => return proxy::unreachable_emulator(&AwsError::internal(error.to_string())),
     };
     if status.is_success() {
-        if changes_bucket {
-            cloud.storage().forget(&call.bucket);
+        if deletes_bucket {
+            cloud.storage().set_eventbridge(&call.bucket, false);
         }
         if let Some(kind) = written {
             announce_one(cloud, &call, kind, &headers, &answer_body).await;
@@ -158,6 +168,47 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
         }
     }
     proxy::answer(status, &headers, Body::from(answer_body))
+}
+
+/// The emulator forgets that a bucket's notifications go to EventBridge: this keeps it in mind, and puts
+/// it into the answer.
+async fn notifications(cloud: &LocalCloud, call: &S3Call, parts: Parts, body: Body) -> Response {
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return reply::too_large();
+    };
+    let wanted = Element::parse(&String::from_utf8_lossy(&body)).ok();
+    let wanted = wanted.is_some_and(|root| root.child(EVENT_BRIDGE).is_some());
+    let writes = parts.method == Method::PUT;
+    let answered = match proxy::send(cloud, parts, body.into()).await {
+        Ok(answered) => answered,
+        Err(error) => return proxy::unreachable_emulator(&error),
+    };
+    let (status, mut headers) = (answered.status(), answered.headers().clone());
+    let mut text = match answered.text().await {
+        Ok(text) => text,
+        Err(error) => return proxy::unreachable_emulator(&AwsError::internal(error.to_string())),
+    };
+    if status.is_success() && writes {
+        cloud.storage().set_eventbridge(&call.bucket, wanted);
+    } else if status.is_success()
+        && cloud.storage().goes_to_eventbridge(&call.bucket)
+        && !text.contains(EVENT_BRIDGE)
+    {
+        text = with_eventbridge(&text);
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    proxy::answer(status, &headers, Body::from(text))
+}
+
+/// Puts the element into a document that may have nothing else in it.
+fn with_eventbridge(document: &str) -> String {
+    const END: &str = "</NotificationConfiguration>";
+    let document = document.trim_end();
+    match (document.strip_suffix("/>"), document.strip_suffix(END)) {
+        (Some(empty), _) => format!("{empty}><{EVENT_BRIDGE}/>{END}"),
+        (None, Some(open)) => format!("{open}<{EVENT_BRIDGE}/>{END}"),
+        (None, None) => document.to_owned(),
+    }
 }
 
 /// A body whose length is known travels as a stream; others are collected first, since the emulator
@@ -231,8 +282,6 @@ async fn announce_deleted(cloud: &LocalCloud, call: &S3Call, body: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
     fn call(method: &str, uri: &str) -> Option<S3Call> {
@@ -277,6 +326,17 @@ mod tests {
     }
 
     #[test]
+    fn a_buckets_notifications_name_eventbridge_again() {
+        for document in [
+            "<NotificationConfiguration xmlns=\"x\"/>",
+            "<NotificationConfiguration></NotificationConfiguration>\n",
+        ] {
+            let root = Element::parse(&with_eventbridge(document)).unwrap();
+            assert!(root.child(EVENT_BRIDGE).is_some(), "{document}");
+        }
+    }
+
+    #[test]
     fn a_path_that_means_another_is_refused() {
         assert_eq!(call("GET", "/b/a/../c"), None);
         assert_eq!(call("GET", "/b/a/%2E%2E/c"), None);
@@ -285,15 +345,7 @@ mod tests {
 
     #[test]
     fn a_copy_names_its_source() {
-        let parts = Request::builder()
-            .method("PUT")
-            .uri("/b/k")
-            .header("x-amz-copy-source", "/from/a%20b?versionId=1")
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0;
-        let call = S3Call::of(&parts).unwrap();
+        let call = S3Call::of(&Method::PUT, "/b/k", Some("/from/a%20b?versionId=1")).unwrap();
         assert_eq!(call.copy_source.as_deref(), Some("from/a b"));
         assert_eq!(call.writes(), Some(Written::CopyObject));
     }
