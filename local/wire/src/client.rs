@@ -7,10 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Map, Value};
 use signalbox_local_core::AwsError;
 
-use crate::model::{Kind, Model};
+use crate::model::{Kind, Model, Shape};
 use crate::rest::parse;
 use crate::xml::Element;
 use crate::{faults, json, query, rest, xml};
+
+/// The only `rest-xml` service that the local cloud calls wants its bodies in this namespace.
+const S3_NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// A request to send: everything but the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +30,18 @@ pub struct Outgoing {
 
 /// The protocol of the service that this client speaks: the oldest that the model lists, since that is
 /// the one every emulator knows.
+#[derive(Clone, Copy)]
 enum Dialect {
     Json,
-    RestJson,
     Query,
+    Rest(Body),
+}
+
+/// What bodies of a REST protocol are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Json,
+    Xml,
 }
 
 fn dialect(model: &Model) -> Result<Dialect, AwsError> {
@@ -39,7 +50,9 @@ fn dialect(model: &Model) -> Result<Dialect, AwsError> {
     if has("json") {
         Ok(Dialect::Json)
     } else if has("rest-json") {
-        Ok(Dialect::RestJson)
+        Ok(Dialect::Rest(Body::Json))
+    } else if has("rest-xml") {
+        Ok(Dialect::Rest(Body::Xml))
     } else if has("query") {
         Ok(Dialect::Query)
     } else {
@@ -54,7 +67,7 @@ fn dialect(model: &Model) -> Result<Dialect, AwsError> {
 /// Builds the request of an operation.
 ///
 /// # Errors
-/// The service does not have the operation, or speaks none of JSON, rest-json and query.
+/// The service does not have the operation, or speaks no protocol that this client knows.
 pub fn encode_request(model: &Model, operation: &str, input: &Value) -> Result<Outgoing, AwsError> {
     let unknown = || AwsError::unknown_operation(&model.service, operation);
     let found = model.operations.get(operation).ok_or_else(unknown)?;
@@ -109,7 +122,7 @@ pub fn encode_request(model: &Model, operation: &str, input: &Value) -> Result<O
                 body: body.into_bytes(),
             })
         }
-        Dialect::RestJson => {
+        Dialect::Rest(kind) => {
             let method = found.http.method.parse().unwrap_or(Method::POST);
             let Some(shape) = shape else {
                 return Ok(Outgoing {
@@ -120,30 +133,60 @@ pub fn encode_request(model: &Model, operation: &str, input: &Value) -> Result<O
                 });
             };
             let mut headers = rest::headers(model, shape, input);
-            let payload = shape
-                .payload
-                .as_deref()
-                .and_then(|name| Some((name, shape.members.get(name)?)));
-            let body = match payload {
-                Some((name, member)) => match (model.shape(&member.shape).kind, input.get(name)) {
-                    (Kind::Blob, Some(Value::String(text))) => STANDARD.decode(text).unwrap_or_default(),
-                    (_, Some(value)) => json::write_member(model, member, value).to_string().into_bytes(),
-                    (_, None) => Vec::new(),
-                },
-                None if shape.members.values().any(|member| member.location.is_none()) => {
-                    headers.extend(typed("application/json"));
-                    json::write_structure(model, shape, input)
-                        .to_string()
-                        .into_bytes()
-                }
-                None => Vec::new(),
-            };
+            let (content_type, body) = rest_body(model, shape, input, kind);
+            headers.extend(content_type.and_then(typed));
             Ok(Outgoing {
                 method,
                 path: rest::path(model, found, shape, input),
                 headers,
                 body,
             })
+        }
+    }
+}
+
+/// A REST request's content type and body.
+fn rest_body(model: &Model, shape: &Shape, input: &Value, kind: Body) -> (Option<&'static str>, Vec<u8>) {
+    let content_type = match kind {
+        Body::Json => "application/json",
+        Body::Xml => "application/xml",
+    };
+    let Some((name, member)) = shape
+        .payload
+        .as_deref()
+        .and_then(|name| Some((name, shape.members.get(name)?)))
+    else {
+        // Every operation of S3 with a body names the member that is the body.
+        if kind == Body::Xml || shape.members.values().all(|member| member.location.is_some()) {
+            return (None, Vec::new());
+        }
+        return (
+            Some(content_type),
+            json::write_structure(model, shape, input)
+                .to_string()
+                .into_bytes(),
+        );
+    };
+    match (model.shape(&member.shape).kind, input.get(name), kind) {
+        (_, None, _) => (None, Vec::new()),
+        (Kind::Blob, Some(Value::String(text)), _) => (None, STANDARD.decode(text).unwrap_or_default()),
+        (Kind::String, Some(Value::String(text)), _) => (None, text.clone().into_bytes()),
+        (_, Some(value), Body::Json) => (
+            Some(content_type),
+            json::write_member(model, member, value).to_string().into_bytes(),
+        ),
+        (_, Some(value), Body::Xml) => {
+            let root = json::wire_name(name, member);
+            let mut out = String::new();
+            xml::write_root(
+                model,
+                model.shape(&member.shape),
+                root,
+                S3_NAMESPACE,
+                value,
+                &mut out,
+            );
+            (Some(content_type), out.into_bytes())
         }
     }
 }
@@ -191,11 +234,44 @@ pub fn decode_response(
                 .map(Value::Object)
                 .map_err(|why| unreadable(&why))
         }
-        Dialect::RestJson => {
-            let mut out =
-                rest::read_answer_body(model, shape, body).map_err(|error| unreadable(&error.message))?;
+        Dialect::Rest(kind) => {
+            let mut out = match kind {
+                Body::Json => {
+                    rest::read_answer_body(model, shape, body).map_err(|error| unreadable(&error.message))?
+                }
+                Body::Xml => xml_answer(model, shape, body).map_err(|why| unreadable(&why))?,
+            };
             rest::read_head(model, shape, status, headers, &mut out)?;
             Ok(Value::Object(out))
         }
     }
+}
+
+fn xml_answer(model: &Model, shape: &Shape, body: &Bytes) -> Result<Map<String, Value>, String> {
+    let payload = shape
+        .payload
+        .as_deref()
+        .and_then(|name| Some((name, shape.members.get(name)?)));
+    let text = || String::from_utf8_lossy(body);
+    let Some((name, member)) = payload else {
+        let in_body = shape.members.values().any(|member| member.location.is_none());
+        return if body.is_empty() || !in_body {
+            Ok(Map::new())
+        } else {
+            xml::read_structure(model, shape, &Element::parse(&text())?, "")
+        };
+    };
+    let target = model.shape(&member.shape);
+    let value = match target.kind {
+        Kind::Blob => Value::String(STANDARD.encode(body)),
+        Kind::String => Value::String(text().into_owned()),
+        _ if body.is_empty() => return Ok(Map::new()),
+        _ => Value::Object(xml::read_structure(
+            model,
+            target,
+            &Element::parse(&text())?,
+            name,
+        )?),
+    };
+    Ok(Map::from_iter([(name.to_owned(), value)]))
 }

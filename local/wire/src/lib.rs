@@ -8,8 +8,8 @@
 //! * as a server ([`decode`], [`encode`]) for `awsJson1.0/1.1`, `rest-json`, `query` and
 //!   `smithy-rpc-v2-cbor`. The protocol is told from the request ([`Protocol::detect`]), never from the
 //!   model: models list several protocols, and SDKs differ in which one they speak;
-//! * as a client ([`encode_request`], [`decode_response`]) of the emulator, for the JSON, query and
-//!   rest-json services.
+//! * as a client ([`encode_request`], [`decode_response`]) of the emulator, for the JSON, query, rest-json
+//!   and rest-xml (S3) services.
 //!
 //! [`validate`] checks an input against the model's rules in AWS's words, [`check_output`] finds where an
 //! engine's answer leaves the model.

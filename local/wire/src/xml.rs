@@ -143,6 +143,20 @@ fn wrapped(name: &str, out: &mut String, inside: impl FnOnce(&mut String)) {
     let _ = write!(out, "</{name}>");
 }
 
+/// Writes a document: `<name xmlns="…">members</name>`.
+pub(crate) fn write_root(
+    model: &Model,
+    shape: &Shape,
+    name: &str,
+    namespace: &str,
+    value: &Value,
+    out: &mut String,
+) {
+    let _ = write!(out, "<{name} xmlns=\"{namespace}\">");
+    write_structure(model, shape, value, out);
+    let _ = write!(out, "</{name}>");
+}
+
 /// Writes an output's members.
 pub(crate) fn write_structure(model: &Model, shape: &Shape, value: &Value, out: &mut String) {
     for (name, value) in value.as_object().into_iter().flatten() {
@@ -221,7 +235,11 @@ pub(crate) fn read_structure(
     path: &str,
 ) -> Result<Map<String, Value>, String> {
     let mut out = Map::new();
-    for (name, member) in &shape.members {
+    for (name, member) in shape
+        .members
+        .iter()
+        .filter(|(_, member)| member.location.is_none())
+    {
         let target = model.shape(&member.shape);
         let flat = target.flattened || member.flattened;
         let item_name = target
