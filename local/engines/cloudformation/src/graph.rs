@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn order(resources: Value) -> Result<Vec<Vec<String>>, AwsError> {
+    fn order(resources: &Value) -> Result<Vec<Vec<String>>, AwsError> {
         let template = Template::parse("", json!({ "Resources": resources }), Vec::new()).unwrap();
         waves(
             &template,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn references_of_every_form_are_dependencies() {
         let topic = json!({ "Type": "T" });
-        let found = order(json!({
+        let found = order(&json!({
             "A": topic, "B": topic, "C": topic, "D": topic,
             "Last": { "Type": "T", "DependsOn": "D", "Properties": {
                 "One": { "Ref": "A" },
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_cycle_is_named() {
-        let refused = order(json!({
+        let refused = order(&json!({
             "A": { "Type": "T", "Properties": { "X": { "Ref": "B" } } },
             "B": { "Type": "T", "DependsOn": ["A"] },
             "C": { "Type": "T" },
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        let refused = order(json!({ "A": { "Type": "T", "Properties": { "X": { "Ref": "Missing" } } } }));
+        let refused = order(&json!({ "A": { "Type": "T", "Properties": { "X": { "Ref": "Missing" } } } }));
         assert!(
             refused
                 .unwrap_err()

@@ -12,6 +12,13 @@ use crate::parameters::{Parameters, scalar};
 use crate::template::{Policy, Template};
 use crate::undo::Undo;
 
+/// Statuses that stacks have and events do not, as AWS's service model has it.
+const NOT_OF_EVENTS: [&str; 3] = [
+    "REVIEW_IN_PROGRESS",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+];
+
 /// A resource of a stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -165,6 +172,9 @@ impl Stack {
     pub(crate) fn stack_event(&mut self, now: f64, status: &'static str, reason: Option<&str>) {
         self.status = status;
         self.reason = reason.map(str::to_owned);
+        if NOT_OF_EVENTS.contains(&status) {
+            return;
+        }
         let event = without_nulls(json!({
             "StackId": self.id,
             "EventId": Uuid::new_v4().to_string(),

@@ -284,7 +284,7 @@ pub(crate) fn protect(inner: &Inner, input: &Value) -> Result<Value, AwsError> {
     let name = required(input, "StackName")?;
     let stack = inner.find_opt(&name).ok_or_else(|| does_not_exist(&name))?;
     inner.with(&stack.id, |stack| {
-        stack.protected = flag(input, "EnableTerminationProtection")
+        stack.protected = flag(input, "EnableTerminationProtection");
     });
     Ok(json!({ "StackId": stack.id }))
 }

@@ -105,7 +105,7 @@ pub(crate) async fn summary(inner: &Inner, input: &Value) -> Result<Value, AwsEr
                 "ParameterType": declared.get("Type").and_then(scalar).unwrap_or_else(|| "String".to_owned()),
                 "NoEcho": hidden(declared),
                 "Description": declared.get("Description").and_then(scalar),
-                "ParameterConstraints": allowed.map(|values| json!({ "AllowedValues": values })).unwrap_or_else(|| json!({})),
+                "ParameterConstraints": allowed.map_or_else(|| json!({}), |values| json!({ "AllowedValues": values })),
             }))
         })
         .collect();
