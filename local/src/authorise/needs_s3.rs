@@ -61,27 +61,27 @@ const BUCKET: [(&str, &str, &str, &str); 12] = [
     ),
 ];
 
-fn need(action: &str, resource: String) -> Needed {
-    Needed::new(&format!("s3:{action}"), &resource)
+fn need(action: &str, resource: &str) -> Needed {
+    Needed::new(&format!("s3:{action}"), resource)
 }
 
 /// The permissions; each of them must be allowed.
 pub(crate) fn needed(call: &S3Call) -> Vec<Needed> {
     if call.bucket.is_empty() {
-        return vec![need("ListAllMyBuckets", "*".to_owned())];
+        return vec![need("ListAllMyBuckets", "*")];
     }
     let bucket = format!("arn:aws:s3:::{}", call.bucket);
     if call.key.is_empty() {
-        on_bucket(call, bucket)
+        on_bucket(call, &bucket)
     } else {
         on_object(call, &bucket)
     }
 }
 
-fn on_bucket(call: &S3Call, bucket: String) -> Vec<Needed> {
+fn on_bucket(call: &S3Call, bucket: &str) -> Vec<Needed> {
     if call.method == Method::POST && call.has("delete") {
         // Which keys stands in the body, which is passed on as a stream: any key of the bucket.
-        return vec![need("DeleteObject", format!("{bucket}/*"))];
+        return vec![need("DeleteObject", &format!("{bucket}/*"))];
     }
     let found = BUCKET.iter().find(|(name, ..)| call.has(name));
     let action = match (&call.method, found) {
@@ -129,9 +129,9 @@ fn on_object(call: &S3Call, bucket: &str) -> Vec<Needed> {
         Method::DELETE => versioned("DeleteObject", "DeleteObjectVersion"),
         _ => "*".to_owned(),
     };
-    let mut all = vec![need(&action, object)];
+    let mut all = vec![need(&action, &object)];
     if let Some(source) = &call.copy_source {
-        all.push(need("GetObject", format!("arn:aws:s3:::{source}")));
+        all.push(need("GetObject", &format!("arn:aws:s3:::{source}")));
     }
     all
 }
@@ -141,14 +141,7 @@ mod tests {
     use super::*;
 
     fn actions(method: &str, uri: &str) -> Vec<(String, String)> {
-        let parts = Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0;
-        let needed = needed(&S3Call::of(&parts).unwrap());
+        let needed = needed(&S3Call::of(&method.parse().unwrap(), uri, None).unwrap());
         needed
             .into_iter()
             .map(|need| (need.action, need.resources[0].clone()))

@@ -32,13 +32,13 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
 
 /// ARNs match part by part: a wildcard reaches over a colon only in the last part.
 pub(super) fn arn_matches(pattern: &str, arn: &str) -> bool {
-    if pattern == "*" {
-        return true;
+    if pattern.chars().all(|character| character == '*') {
+        return !pattern.is_empty();
     }
     let (patterns, parts): (Vec<_>, Vec<_>) =
         (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());
     if patterns.len() < 6 || parts.len() < 6 {
-        return matches(pattern, arn);
+        return pattern == arn;
     }
     patterns
         .iter()
@@ -61,8 +61,8 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("*a*b*", "xxbxxaxx", false),
             ("", "a", false),
-            ("é*", "été", false),
-            ("é*", "éte", true),
+            ("é?e", "éte", true),
+            ("?", "éé", false),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
@@ -79,6 +79,8 @@ mod tests {
         let queue = "arn:aws:sqs:us-east-1:123456789012:queue";
         assert!(arn_matches("arn:aws:sqs:*:123456789012:queue", queue));
         assert!(!arn_matches("arn:aws:sqs:*:queue", queue));
+        assert!(arn_matches("*", queue) && arn_matches("*", "*"));
+        assert!(!arn_matches(queue, "*"));
         assert!(arn_matches(
             "arn:aws:logs:*:*:log-group:/aws/x:*",
             "arn:aws:logs:r:1:log-group:/aws/x:log-stream:s"

@@ -171,7 +171,7 @@ impl Policies {
                 }
             }
             "SetDefaultPolicyVersion" => {
-                state.managed.entry(policy_arn).or_default().default = text("VersionId")
+                state.managed.entry(policy_arn).or_default().default = text("VersionId");
             }
             "DeletePolicyVersion" => {
                 if let Some(managed) = state.managed.get_mut(&policy_arn) {

@@ -285,15 +285,7 @@ mod tests {
     use super::*;
 
     fn call(method: &str, uri: &str) -> Option<S3Call> {
-        S3Call::of(
-            &Request::builder()
-                .method(method)
-                .uri(uri)
-                .body(())
-                .unwrap()
-                .into_parts()
-                .0,
-        )
+        S3Call::of(&method.parse().unwrap(), uri, None)
     }
 
     fn writes(method: &str, uri: &str) -> Option<Written> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use signalbox_local_core::AwsError;
 
 use crate::cbor;
-use crate::model::Model;
+use crate::model::{Model, Namespace};
 use crate::protocol::{Protocol, text};
 use crate::xml::{self, Element};
 
@@ -109,7 +109,7 @@ pub(crate) fn encode(
                 .metadata
                 .xml_namespace
                 .as_ref()
-                .map(|it| it.uri())
+                .map(Namespace::uri)
                 .unwrap_or_default();
             let mut out = format!("<ErrorResponse xmlns=\"{namespace}\"><Error>");
             xml::element("Type", who, &mut out);

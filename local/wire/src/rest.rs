@@ -266,7 +266,7 @@ pub(crate) fn write(model: &Model, operation: &Operation, shape: Option<&Shape>,
                 answer.body = text.clone().into_bytes();
             }
             (_, Some(value)) => {
-                answer.body = json::write_member(model, member, value).to_string().into_bytes()
+                answer.body = json::write_member(model, member, value).to_string().into_bytes();
             }
             (_, None) => {}
         },

@@ -10,7 +10,7 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 use signalbox_local_core::AwsError;
 
-use crate::model::Model;
+use crate::model::{Model, Namespace};
 use crate::protocol::{Protocol, text};
 use crate::query::{self, Tree};
 use crate::rest::{self, Route, parse};
@@ -209,7 +209,7 @@ fn query_answer(model: &Model, operation: &str, value: &Value, request_id: &str)
         .metadata
         .xml_namespace
         .as_ref()
-        .map(|it| it.uri())
+        .map(Namespace::uri)
         .unwrap_or_default();
     let mut out = format!("<{operation}Response xmlns=\"{namespace}\">");
     let output = model.operations.get(operation).and_then(|it| it.output.as_ref());
