@@ -126,7 +126,8 @@ pub(crate) enum Missing {
     Breaching,
     NotBreaching,
     Ignore,
-    Missing,
+    /// `missing`: no data is insufficient data.
+    Insufficient,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +206,7 @@ impl MetricAlarm {
             ));
         }
         let missing = match optional(input, "TreatMissingData") {
-            None | Some("missing") => Missing::Missing,
+            None | Some("missing") => Missing::Insufficient,
             Some("breaching") => Missing::Breaching,
             Some("notBreaching") => Missing::NotBreaching,
             Some("ignore") => Missing::Ignore,

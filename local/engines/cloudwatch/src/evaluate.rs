@@ -42,8 +42,8 @@ fn judge(breaching: usize, present: usize, alarm: &MetricAlarm) -> Option<StateV
         // One datapoint that is fine is enough to be fine; with none but breaching ones it is too early.
         Missing::Ignore if present > breaching => Some(StateValue::Ok),
         Missing::Ignore => None,
-        Missing::Missing if present == 0 => Some(StateValue::InsufficientData),
-        Missing::Missing => Some(state(breaching == present)),
+        Missing::Insufficient if present == 0 => Some(StateValue::InsufficientData),
+        Missing::Insufficient => Some(state(breaching == present)),
     }
 }
 

@@ -64,13 +64,13 @@ impl State {
         &mut self,
         alarm: &str,
         action: &str,
-        error: Option<AwsError>,
+        error: Option<&AwsError>,
         at: Timestamp,
     ) {
         let Some(kind) = self.alarms.get(alarm).map(crate::alarm::Alarm::type_name) else {
             return;
         };
-        let summary = match &error {
+        let summary = match error {
             None => format!("Successfully executed action {action}"),
             Some(error) => format!(
                 "Failed to execute action {action}. Received error: \"{}\"",

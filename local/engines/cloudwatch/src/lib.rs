@@ -25,6 +25,7 @@ mod statistic;
 mod statistics;
 mod tags;
 mod text;
+mod views;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

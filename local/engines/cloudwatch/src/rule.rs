@@ -220,4 +220,13 @@ mod tests {
             assert!(refused.contains(reason), "{text}: {refused}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"([a-z()"' ]|ALARM|OK|AND|OR|NOT|TRUE|é){0,24}"#) {
+            if let Ok(rule) = Rule::parse(&text) {
+                let _ = rule.holds(&|_| StateValue::Ok);
+            }
+        }
+    }
 }

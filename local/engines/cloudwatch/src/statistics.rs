@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use signalbox_local_core::{AwsError, Clock};
 
 use crate::CloudWatchEngine;
+use crate::alarm::Alarm;
 use crate::input::{
     invalid, invalid_combination, invalid_value, list, optional, page, texts, time, whole, with_next,
 };
@@ -195,7 +196,7 @@ impl CloudWatchEngine {
                                 .is_none_or(|value| put.get(member) == Some(value))
                         })
             })
-            .map(|alarm| alarm.describe())
+            .map(Alarm::describe)
             .collect();
         Ok(json!({"MetricAlarms": alarms}))
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::{Expression, Operand, Row, Variables};
 
 fn evaluate(text: &str) -> Operand {
@@ -121,4 +123,21 @@ fn references_are_found_wherever_they_stand() {
         expression.references().collect::<Vec<_>>(),
         ["a", "b", "c", "d", "e"]
     );
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in r#"([a-z0-9+*/^()<>=&|,."' -]|\[|\]|SUM|IF|FILL|METRICS|REPEAT|LINEAR|OR|é){0,24}"#) {
+        if let Ok(expression) = Expression::parse(&text) {
+            let metrics: BTreeMap<&str, Row> = BTreeMap::from([("a", vec![Some(1.0), None])]);
+            let variables = Variables { metrics: &metrics, other: &|_| None, length: 2, period: 60.0 };
+            let _ = expression.evaluate(&variables);
+        }
+    }
+
+    #[test]
+    fn a_row_keeps_its_length(left in "[a-z]", right in "[a-z]") {
+        let Operand::Row(row) = evaluate(&format!("{left} / {right} + 1")) else { panic!("a row of rows is a row") };
+        prop_assert_eq!(row.len(), 4);
+    }
 }
