@@ -1,6 +1,11 @@
 //! Stopping, alarms, and the way back.
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use signalbox_local_cloudwatch::CloudWatchEngine;
+use signalbox_local_core::testing::TestCloud;
+use signalbox_local_core::{Caller, Cloud as _};
 
 use crate::stage::{ALL_AT_ONCE, CANARY, Stage, pass, revision, rolling_back, settle};
 
@@ -111,4 +116,51 @@ async fn alarms_that_cannot_be_read_fail_the_deployment_unless_told_otherwise() 
     let id = stage.deploy(json!({"overrideAlarmConfiguration": lenient})).await;
     settle().await;
     assert_eq!(stage.status(&id).await, "Succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_the_new_version_ring_a_real_alarm_that_takes_it_back() {
+    let mut group = rolling_back(CANARY, &["DEPLOYMENT_STOP_ON_ALARM"]);
+    group["alarmConfiguration"] = json!({"enabled": true, "alarms": [{"name": "above"}]});
+    let stage = Stage::new(group).await;
+    let cloudwatch = CloudWatchEngine::new(Arc::<TestCloud>::clone(&stage.cloud));
+    stage.cloud.register(vec![cloudwatch]);
+    let lambda = Caller::service("lambda.amazonaws.com");
+    let ask = async |operation: &str, input: Value| {
+        stage
+            .cloud
+            .call(&lambda, "cloudwatch", operation, input)
+            .await
+            .unwrap();
+    };
+    let dimensions =
+        json!([{"Name": "Resource", "Value": "f:live"}, {"Name": "ExecutedVersion", "Value": "2"}]);
+    let alarm = json!({
+        "AlarmName": "errors", "Namespace": "AWS/Lambda", "MetricName": "Errors", "Dimensions": dimensions, "Statistic": "Sum",
+        "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+    });
+    ask("PutMetricAlarm", alarm).await;
+    ask(
+        "PutCompositeAlarm",
+        json!({"AlarmName": "above", "AlarmRule": "ALARM(errors)"}),
+    )
+    .await;
+
+    let id = stage.deploy(json!({})).await;
+    pass(30).await;
+    assert_eq!(stage.status(&id).await, "InProgress");
+    let error = json!({"MetricName": "Errors", "Dimensions": dimensions, "Value": 1.0});
+    ask(
+        "PutMetricData",
+        json!({"Namespace": "AWS/Lambda", "MetricData": [error]}),
+    )
+    .await;
+    pass(21).await;
+    let info = stage.info(&id).await;
+    assert_eq!(
+        (&info["status"], &info["errorInformation"]["code"]),
+        (&json!("Stopped"), &json!("ALARM_ACTIVE"))
+    );
+    assert_eq!(stage.changes().last().unwrap().1, "1");
 }
