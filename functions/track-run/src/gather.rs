@@ -1,0 +1,416 @@
+//! Asks AWS what the event hints at.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
+use aws_sdk_codepipeline::primitives::DateTime;
+use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter};
+use jiff::{SignedDuration, Timestamp};
+use signalbox_bootstrap::aws_failure;
+use signalbox_decision::names::ExecutionId;
+use signalbox_decision::text::cut;
+use signalbox_decision::timeline::attempts::{Hint, Reading};
+use signalbox_decision::timeline::{Action, Build, Deployment, Progress, State, Subject, Timeline};
+use signalbox_events::codebuild::BuildEvent;
+use signalbox_events::codedeploy::DeploymentEvent;
+use signalbox_events::codepipeline::{Change as Changed, PipelineEvent};
+
+use crate::app::App;
+use crate::change::Change;
+use crate::error::Error;
+
+/// 100 actions a page; a run that was retried for days has a few hundred.
+const MAX_PAGES: usize = 20;
+/// CodeDeploy's last event may come after the action that waited for the deployment has ended.
+const SLACK: SignedDuration = SignedDuration::from_mins(2);
+
+/// What an event is about, and all that is known of it now.
+pub(crate) struct Observed {
+    pub(crate) subject: Subject,
+    pub(crate) timeline: Timeline,
+}
+
+/// The inner error says why nothing follows.
+pub(crate) async fn gather(app: &App, change: &Change) -> Result<Result<Observed, &'static str>, Error> {
+    match change {
+        Change::Pipeline(event) => run(app, event).await.map(Ok),
+        Change::Build(event) => build(app, event).await,
+        Change::Deployment(event) => deployment(app, event).await.map(Ok),
+    }
+}
+
+async fn run(app: &App, event: &PipelineEvent) -> Result<Observed, Error> {
+    let reading = read(app, &event.execution).await?;
+    let hint = |stage: Option<String>, state: &State| Hint {
+        stage,
+        state: state.clone(),
+        attempt: event.attempt,
+        at: event.at,
+    };
+    let timeline = match &event.change {
+        Changed::Run { state } => reading.observed(Some(&hint(None, state))),
+        Changed::Stage { stage, state } => reading.observed(Some(&hint(Some(stage.to_string()), state))),
+        Changed::Action {
+            stage,
+            action,
+            category,
+            provider,
+            state,
+            id,
+            external,
+        } => {
+            let mut timeline = reading.observed(None);
+            if let Some(id) = id {
+                let seen = Action {
+                    stage: stage.to_string(),
+                    name: action.to_string(),
+                    category: category.clone(),
+                    provider: provider.clone(),
+                    external: external.clone(),
+                    error: None,
+                    progress: Progress::seen(state.clone(), event.at),
+                };
+                let actions = BTreeMap::from([(id.clone(), seen)]);
+                timeline.merge(&Timeline {
+                    actions,
+                    ..Timeline::default()
+                });
+            }
+            timeline
+        }
+    };
+    let subject = Subject::Run {
+        pipeline: event.pipeline.clone(),
+        execution: event.execution.clone(),
+    };
+    Ok(Observed { subject, timeline })
+}
+
+async fn build(app: &App, event: &BuildEvent) -> Result<Result<Observed, &'static str>, Error> {
+    let builds = BTreeMap::from([(
+        event.id.clone(),
+        Build {
+            project: event.project.clone(),
+            initiator: event.initiator.clone(),
+            logs: event.logs.clone(),
+            progress: Progress::seen(event.state.clone(), event.at),
+        },
+    )]);
+    let seen = Timeline {
+        builds,
+        ..Timeline::default()
+    };
+    let by_pipeline = event
+        .initiator
+        .as_deref()
+        .and_then(|initiator| initiator.strip_prefix("codepipeline/"));
+    if by_pipeline != Some(app.config.pipeline.as_str()) {
+        return Ok(Ok(Observed {
+            subject: Subject::Build { id: event.id.clone() },
+            timeline: seen,
+        }));
+    }
+    let recent = list(app, None).await?;
+    match recent
+        .iter()
+        .find(|listed| listed.action.external.as_deref() == Some(event.id.as_str()))
+    {
+        Some(Listed { execution, .. }) => of_run(app, execution, &seen).await.map(Ok),
+        // The run's own events tell of its failures; what is lost is how long this build took.
+        None => Ok(Err("the pipeline's run of this build is not listed yet")),
+    }
+}
+
+/// A deployment does not say which run it belongs to: CloudFormation made it. It is the run whose Deploy
+/// action was going on at that time; deployments of one group go one after the other.
+async fn deployment(app: &App, event: &DeploymentEvent) -> Result<Observed, Error> {
+    let deployments = BTreeMap::from([(
+        event.id.to_string(),
+        Deployment {
+            application: event.application.to_string(),
+            group: event.group.to_string(),
+            progress: Progress::seen(event.state.clone(), event.at),
+        },
+    )]);
+    let seen = Timeline {
+        deployments,
+        ..Timeline::default()
+    };
+    let recent = list(app, None).await?;
+    match recent.iter().find(|listed| made(&listed.action, event)) {
+        Some(Listed { execution, .. }) => of_run(app, execution, &seen).await,
+        None => Ok(Observed {
+            subject: Subject::Deployment { id: event.id.clone() },
+            timeline: seen,
+        }),
+    }
+}
+
+fn made(action: &Action, event: &DeploymentEvent) -> bool {
+    if action.external.as_deref() == Some(event.id.as_str()) {
+        return true;
+    }
+    let (Some(at), Some(started)) = (event.at, action.progress.started) else {
+        return false;
+    };
+    let ended = action.progress.ended.map_or(Timestamp::MAX, |ended| {
+        ended.saturating_add(SLACK).unwrap_or(Timestamp::MAX)
+    });
+    // Events have whole seconds.
+    let had_begun = started.as_second() <= at.as_second();
+    action.category == "Deploy" && action.provider == "CloudFormation" && had_begun && at <= ended
+}
+
+async fn of_run(app: &App, execution: &ExecutionId, seen: &Timeline) -> Result<Observed, Error> {
+    let mut timeline = read(app, execution).await?.observed(None);
+    timeline.merge(seen);
+    let subject = Subject::Run {
+        pipeline: app.config.pipeline.clone(),
+        execution: execution.clone(),
+    };
+    Ok(Observed { subject, timeline })
+}
+
+/// All that CodePipeline knows of a run; nothing where it does not know it.
+///
+/// The actions are read before the state: should the run be retried in between, then the state is that of
+/// an attempt that is not in the list yet, and going on; the other way round, an old attempt's failure
+/// would be put onto the new one.
+async fn read(app: &App, execution: &ExecutionId) -> Result<Reading, Error> {
+    let listed = list(app, Some(execution)).await?;
+    let (stages, run) = tokio::join!(stages(app, execution), status(app, execution));
+    let (status, revision) = run?;
+    let actions = listed
+        .into_iter()
+        .map(|listed| (listed.id, listed.action))
+        .collect();
+    Ok(Reading {
+        status,
+        revision,
+        stages: stages?,
+        actions,
+    })
+}
+
+async fn status(app: &App, execution: &ExecutionId) -> Result<(Option<State>, Option<String>), Error> {
+    let answer = app
+        .pipelines
+        .get_pipeline_execution()
+        .pipeline_name(app.config.pipeline.as_str())
+        .pipeline_execution_id(execution.as_str())
+        .send()
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let unknown = error.as_service_error().is_some_and(|error| {
+                error.is_pipeline_execution_not_found_exception() || error.is_pipeline_not_found_exception()
+            });
+            return match unknown {
+                true => Ok((None, None)),
+                false => Err(Error::Aws {
+                    call: "GetPipelineExecution",
+                    failure: aws_failure(&error),
+                }),
+            };
+        }
+    };
+    let run = answer.pipeline_execution();
+    let status = run
+        .and_then(|run| run.status())
+        .map(|status| State::of(status.as_str()));
+    let revision = run
+        .and_then(|run| run.artifact_revisions().first())
+        .and_then(|revision| revision.revision_id());
+    Ok((status, revision.map(str::to_owned)))
+}
+
+async fn stages(app: &App, execution: &ExecutionId) -> Result<BTreeMap<String, State>, Error> {
+    let answer = match app
+        .pipelines
+        .get_pipeline_state()
+        .name(app.config.pipeline.as_str())
+        .send()
+        .await
+    {
+        Ok(answer) => answer,
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|error| error.is_pipeline_not_found_exception()) =>
+        {
+            return Ok(BTreeMap::new());
+        }
+        Err(error) => {
+            return Err(Error::Aws {
+                call: "GetPipelineState",
+                failure: aws_failure(&error),
+            });
+        }
+    };
+    let mine = answer.stage_states().iter().filter_map(|stage| {
+        let latest = stage.latest_execution()?;
+        let is_mine = latest.pipeline_execution_id() == execution.as_str();
+        is_mine.then(|| {
+            Some((
+                stage.stage_name()?.to_owned(),
+                State::of(latest.status().as_str()),
+            ))
+        })?
+    });
+    Ok(mine.collect())
+}
+
+struct Listed {
+    id: String,
+    execution: ExecutionId,
+    action: Action,
+}
+
+/// The actions of a run, or the pipeline's 100 latest; newest first.
+async fn list(app: &App, execution: Option<&ExecutionId>) -> Result<Vec<Listed>, Error> {
+    let filter = execution.map(|execution| {
+        ActionExecutionFilter::builder()
+            .pipeline_execution_id(execution.as_str())
+            .build()
+    });
+    let pages = if execution.is_some() { MAX_PAGES } else { 1 };
+    let mut all = Vec::new();
+    let mut next = None;
+    for _ in 0..pages {
+        let answer = app
+            .pipelines
+            .list_action_executions()
+            .pipeline_name(app.config.pipeline.as_str())
+            .set_filter(filter.clone())
+            .max_results(100)
+            .set_next_token(next)
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(
+                        ListActionExecutionsError::PipelineNotFoundException(_)
+                        | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
+                    ) => Ok(Vec::new()),
+                    _ => Err(Error::Aws {
+                        call: "ListActionExecutions",
+                        failure: aws_failure(&error),
+                    }),
+                };
+            }
+        };
+        all.extend(answer.action_execution_details().iter().filter_map(listed));
+        next = answer.next_token().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+fn listed(detail: &ActionExecutionDetail) -> Option<Listed> {
+    let state = State::of(detail.status()?.as_str());
+    let kind = detail.input().and_then(|input| input.action_type_id());
+    let category = kind
+        .map(|kind| kind.category().as_str().to_owned())
+        .unwrap_or_default();
+    let result = detail.output().and_then(|output| output.execution_result());
+    let error = result.and_then(|result| {
+        let details = result.error_details().and_then(|error| error.message());
+        // An approval's summary is the approver's own comment, and stays with the approval.
+        details.or_else(|| {
+            result
+                .external_execution_summary()
+                .filter(|_| category != "Approval")
+        })
+    });
+    let progress = Progress {
+        started: detail.start_time().and_then(time),
+        ended: detail
+            .last_update_time()
+            .and_then(time)
+            .filter(|_| state.is_final()),
+        state,
+    };
+    Some(Listed {
+        id: detail.action_execution_id()?.to_owned(),
+        execution: ExecutionId::new(detail.pipeline_execution_id()?).ok()?,
+        action: Action {
+            stage: detail.stage_name()?.to_owned(),
+            name: detail.action_name()?.to_owned(),
+            category,
+            provider: kind.map(|kind| kind.provider().to_owned()).unwrap_or_default(),
+            external: result
+                .and_then(|result| result.external_execution_id())
+                .map(str::to_owned),
+            error: error
+                .filter(|_| progress.state == State::Failed)
+                .map(|error| cut(error, 500).to_owned()),
+            progress,
+        },
+    })
+}
+
+fn time(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use signalbox_decision::names::{ApplicationName, DeploymentGroupName, DeploymentId};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn deploying(from: i64, to: Option<i64>) -> Action {
+        let state = if to.is_some() {
+            State::Succeeded
+        } else {
+            State::InProgress
+        };
+        Action {
+            stage: "Release".to_owned(),
+            name: "ExecuteChangeSet".to_owned(),
+            category: "Deploy".to_owned(),
+            provider: "CloudFormation".to_owned(),
+            external: Some("arn:aws:cloudformation:…".to_owned()),
+            error: None,
+            progress: Progress {
+                state,
+                started: Some(at(from)),
+                ended: to.map(at),
+            },
+        }
+    }
+
+    #[test]
+    fn a_deployment_belongs_to_the_run_that_was_deploying() {
+        let event = |second: i64| DeploymentEvent {
+            id: DeploymentId::new("d-1").unwrap(),
+            application: ApplicationName::new("app").unwrap(),
+            group: DeploymentGroupName::new("group").unwrap(),
+            state: State::InProgress,
+            at: Some(at(second)),
+        };
+        assert!(made(&deploying(10, None), &event(10)));
+        assert!(made(&deploying(10, Some(300)), &event(310)));
+        assert!(!made(&deploying(10, Some(300)), &event(9)));
+        assert!(!made(&deploying(10, Some(300)), &event(421)));
+        let by_id = Action {
+            external: Some("d-1".to_owned()),
+            ..deploying(900, None)
+        };
+        assert!(made(&by_id, &event(1)));
+        let build = Action {
+            category: "Build".to_owned(),
+            ..deploying(10, None)
+        };
+        assert!(!made(&build, &event(11)));
+    }
+}

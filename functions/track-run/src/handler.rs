@@ -1,0 +1,117 @@
+//! From the event to what was written down and told.
+
+use serde::Serialize;
+use serde_json::Value;
+use signalbox_bootstrap::Invocation;
+use signalbox_decision::timeline::{Changes, State, Subject, Timeline, reconcile};
+use signalbox_ledger::Saved;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::change::Change;
+use crate::effects;
+use crate::error::Error;
+use crate::gather::{Observed, gather};
+
+/// How often a timeline is reconciled anew because another event's invocation saved it meanwhile.
+const TRIES: usize = 5;
+
+/// What came of an event.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "done")]
+pub(crate) enum Outcome {
+    /// The ledger agrees with AWS, and everybody has been told.
+    #[serde(rename_all = "camelCase")]
+    Tracked {
+        subject: Subject,
+        status: Option<State>,
+        /// Whether the event brought anything new.
+        changed: bool,
+        /// What was told by this invocation.
+        told: Vec<String>,
+        /// Metrics that CloudWatch would have refused.
+        metrics_dropped: usize,
+    },
+    /// Nothing to do.
+    Ignored { reason: String },
+}
+
+/// parse → gather → decide → execute.
+pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
+    let change = match Change::parse(event, &app.config)? {
+        Ok(change) => change,
+        Err(reason) => return Ok(Outcome::Ignored { reason }),
+    };
+    let observed = match gather(app, &change).await? {
+        Ok(observed) => observed,
+        Err(reason) => {
+            return Ok(Outcome::Ignored {
+                reason: reason.to_owned(),
+            });
+        }
+    };
+    let Changes { after, changed, due } = save(app, &observed, &invocation).await?;
+    log(&after);
+
+    let telling = effects::tell(app, &observed.subject, due, &invocation).await;
+    // Remembered also if a later one could not be told: what went out must not go out again.
+    if !telling.known.is_empty() {
+        let told = Timeline {
+            told: telling.known.into_iter().collect(),
+            ..Timeline::default()
+        };
+        let told = Observed {
+            subject: observed.subject.clone(),
+            timeline: told,
+        };
+        let _ = save(app, &told, &invocation).await?;
+    }
+    match telling.failed {
+        Some(error) => Err(error),
+        None => Ok(Outcome::Tracked {
+            subject: observed.subject,
+            status: after.status().cloned(),
+            changed,
+            told: telling.sent,
+            metrics_dropped: telling.metrics_dropped,
+        }),
+    }
+}
+
+/// Reconciles with the ledger and saves; anew if another invocation saved in between.
+async fn save(app: &App, observed: &Observed, invocation: &Invocation) -> Result<Changes, Error> {
+    for _ in 0..TRIES {
+        let stored = app.ledger.load_timeline(&observed.subject).await?;
+        let changes = reconcile(
+            &observed.subject,
+            &stored.timeline,
+            &observed.timeline,
+            &app.config.region,
+        );
+        if !changes.changed {
+            return Ok(changes);
+        }
+        let saved = app
+            .ledger
+            .save_timeline(&observed.subject, &changes.after, stored.version, invocation.now)
+            .await?;
+        if let Saved::Saved(version) = saved {
+            info!(version, due = changes.due.len(), "timeline saved");
+            return Ok(changes);
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// A state that AWS has added is followed as one that goes on, and somebody should hear of it.
+fn log(timeline: &Timeline) {
+    let stages = timeline.stages.values().flatten();
+    for (_, progress) in timeline.run.iter().chain(stages) {
+        if let State::Other(word) = &progress.state {
+            warn!(
+                state = word.escape_debug().to_string(),
+                "a state that is not known; taken as going on"
+            );
+        }
+    }
+}
