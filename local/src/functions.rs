@@ -52,6 +52,14 @@ pub async fn build(paths: &Paths) -> Result<(), BuildError> {
     // No `--package`: features are then resolved for the whole workspace, and what this program was
     // built with is not built again.
     command.arg("build").current_dir(&paths.project).stdin(Stdio::null()).kill_on_drop(true);
+    // `cargo run` describes its own package to the program it runs; passed on, that makes build scripts
+    // that look at it run again, and all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"].iter().any(|p| text.starts_with(p)) {
+            command.env_remove(&name);
+        }
+    }
     if paths.binaries.ends_with("release") {
         command.arg("--release");
     }

@@ -92,7 +92,7 @@ pub struct Bounds {
     pub max_error_percent: f64,
     /// Fewer requests than this to a version are too few to judge it by.
     pub min_samples: u64,
-    /// The new version's 95th percentile may be this many times the old one's.
+    /// The new version's median duration may be this many times the old one's.
     pub max_slowdown: f64,
 }
 
