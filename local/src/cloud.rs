@@ -139,6 +139,7 @@ impl LocalCloud {
 
     /// The gateway's address, once it listens.
     pub(crate) fn set_endpoint(&self, url: String) {
+        self.emulator.set_host(url.trim_start_matches("http://"));
         if self.endpoint.set(url).is_err() {
             tracing::warn!("a second gateway serves this cloud; processes keep the first one's address");
         }

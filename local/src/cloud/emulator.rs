@@ -1,5 +1,6 @@
 //! The emulator's client.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -37,6 +38,8 @@ pub(crate) struct Emulator {
     url: String,
     region: String,
     http: reqwest::Client,
+    /// The gateway's authority, once it listens: URLs in the emulator's answers then lead to the gateway.
+    host: OnceLock<HeaderValue>,
 }
 
 impl Emulator {
@@ -46,6 +49,15 @@ impl Emulator {
             region: region.to_owned(),
             // The builder fails only where TLS cannot be set up, which is not compiled in.
             http: client().unwrap_or_default(),
+            host: OnceLock::new(),
+        }
+    }
+
+    /// What the emulator is to take for its own address: queue URLs are made from it.
+    pub(crate) fn set_host(&self, authority: &str) {
+        if let Ok(value) = HeaderValue::try_from(authority) {
+            // The first gateway's stays.
+            let _ = self.host.set(value);
         }
     }
 

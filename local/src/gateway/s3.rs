@@ -200,13 +200,16 @@ async fn notifications(cloud: &LocalCloud, call: &S3Call, parts: Parts, body: Bo
     proxy::answer(status, &headers, Body::from(text))
 }
 
-/// Puts the element into a document that may have nothing else in it.
+/// Puts the element into a document that may have nothing else in it, whatever its root is called.
 fn with_eventbridge(document: &str) -> String {
-    const END: &str = "</NotificationConfiguration>";
     let document = document.trim_end();
-    match (document.strip_suffix("/>"), document.strip_suffix(END)) {
-        (Some(empty), _) => format!("{empty}><{EVENT_BRIDGE}/>{END}"),
-        (None, Some(open)) => format!("{open}<{EVENT_BRIDGE}/>{END}"),
+    let Ok(root) = Element::parse(document) else {
+        return document.to_owned();
+    };
+    let end = format!("</{}>", root.name);
+    match (document.strip_suffix("/>"), document.strip_suffix(end.as_str())) {
+        (Some(empty), _) => format!("{empty}><{EVENT_BRIDGE}/>{end}"),
+        (None, Some(open)) => format!("{open}<{EVENT_BRIDGE}/>{end}"),
         (None, None) => document.to_owned(),
     }
 }
@@ -322,6 +325,7 @@ mod tests {
         for document in [
             "<NotificationConfiguration xmlns=\"x\"/>",
             "<NotificationConfiguration></NotificationConfiguration>\n",
+            "<?xml version=\"1.0\"?>\n<GetBucketNotificationResponse/>",
         ] {
             let root = Element::parse(&with_eventbridge(document)).unwrap();
             assert!(root.child(EVENT_BRIDGE).is_some(), "{document}");

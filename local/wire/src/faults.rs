@@ -13,24 +13,24 @@ use crate::xml::{self, Element};
 
 /// What an error answer says, once the model has been consulted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The shape's name, which JSON and CBOR answers carry as `__type`.
-    pub shape: String,
+    pub(crate) shape: String,
     /// The code that `query` answers carry.
-    pub code: String,
+    pub(crate) code: String,
     /// For people.
-    pub message: String,
+    pub(crate) message: String,
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The caller's fault, not the service's.
-    pub sender: bool,
+    pub(crate) sender: bool,
 }
 
 impl Fault {
     /// Completes an error from the model: its other name, and its status where the error names none
     /// of its own.
     #[must_use]
-    pub fn of(model: &Model, error: &AwsError) -> Self {
+    pub(crate) fn of(model: &Model, error: &AwsError) -> Self {
         let found = model.error_shape(&error.code);
         let shape_error = found.and_then(|(_, shape)| shape.error.as_ref());
         let own = shape_error

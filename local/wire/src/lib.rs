@@ -30,7 +30,6 @@ mod xml;
 
 pub use check::check_output;
 pub use client::{Outgoing, decode_response, encode_request};
-pub use faults::Fault;
 pub use model::{Model, ModelError, Models};
 pub use protocol::Protocol;
 pub use server::{Decoded, decode, encode, operation_name};
