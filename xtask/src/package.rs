@@ -35,25 +35,48 @@ struct Packaged {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."));
     let known = functions(project)?;
     if let Some(unknown) = options.functions.iter().find(|name| !known.contains(name)) {
-        return Err(format!("there is no function {unknown}; there are {}", known.join(", ")));
+        return Err(format!(
+            "there is no function {unknown}; there are {}",
+            known.join(", ")
+        ));
     }
-    let wanted = if options.functions.is_empty() { known } else { options.functions.clone() };
+    let wanted = if options.functions.is_empty() {
+        known
+    } else {
+        options.functions.clone()
+    };
     if options.dry_run {
-        return wanted.iter().try_for_each(|name| say(&format!("would build {name} and write target/lambda/{name}/bootstrap.zip")));
+        return wanted.iter().try_for_each(|name| {
+            say(&format!(
+                "would build {name} and write target/lambda/{name}/bootstrap.zip"
+            ))
+        });
     }
     let mut packaged = Vec::new();
     for (index, name) in wanted.iter().enumerate() {
-        progress(&format!("[{}/{}] building {name}: fat LTO takes about a minute", index + 1, wanted.len()));
+        progress(&format!(
+            "[{}/{}] building {name}: fat LTO takes about a minute",
+            index + 1,
+            wanted.len()
+        ));
         // One package at a time: features are then resolved for it alone, and it carries no other's.
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--release", "--locked", "--package", name]).current_dir(project);
+        cargo
+            .args(["build", "--release", "--locked", "--package", name])
+            .current_dir(project);
         cargo.args(options.target.iter().flat_map(|target| ["--target", target]));
-        let status = cargo.status().map_err(|error| format!("cargo cannot be run: {error}"))?;
+        let status = cargo
+            .status()
+            .map_err(|error| format!("cargo cannot be run: {error}"))?;
         if !status.success() {
-            return Err(format!("{name} could not be built; cargo's own messages are above"));
+            return Err(format!(
+                "{name} could not be built; cargo's own messages are above"
+            ));
         }
         packaged.push(zip_up(project, options.target.as_deref(), name)?);
     }
@@ -78,7 +101,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 fn functions(project: &Path) -> Result<Vec<String>, String> {
-    let read = std::fs::read_dir(project.join("functions")).map_err(|error| format!("functions/: {error}"))?;
+    let read =
+        std::fs::read_dir(project.join("functions")).map_err(|error| format!("functions/: {error}"))?;
     let mut names: Vec<String> = read
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("Cargo.toml").is_file())
@@ -91,10 +115,17 @@ fn functions(project: &Path) -> Result<Vec<String>, String> {
 /// Writes `target/lambda/<name>/bootstrap`, which `template.yaml` names, and the zip beside it.
 fn zip_up(project: &Path, target: Option<&str>, name: &str) -> Result<Packaged, String> {
     let output = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.join("target"), PathBuf::from);
-    let built = target.map_or_else(|| output.join("release"), |target| output.join(target).join("release")).join(name);
+    let built = target
+        .map_or_else(
+            || output.join("release"),
+            |target| output.join(target).join("release"),
+        )
+        .join(name);
     let binary = std::fs::read(&built).map_err(|error| format!("{}: {error}", built.display()))?;
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let entry = SimpleFileOptions::default().unix_permissions(0o755).last_modified_time(zip::DateTime::default());
+    let entry = SimpleFileOptions::default()
+        .unix_permissions(0o755)
+        .last_modified_time(zip::DateTime::default());
     let zipped = zip
         .start_file("bootstrap", entry)
         .map_err(std::io::Error::from)

@@ -35,11 +35,21 @@ impl App {
     /// Reads the configuration and builds the clients.
     pub(crate) async fn start(mut env: Reader, aws: Aws) -> Result<Self, ConfigErrors> {
         let pipeline = env.required("PIPELINE_NAME", "the pipeline that is frozen after a rollback");
-        let release_stage = env.required("RELEASE_STAGE", "the pipeline's stage that is frozen after a rollback");
-        let application = env.required("CODEDEPLOY_APPLICATION", "the CodeDeploy application of the function");
+        let release_stage = env.required(
+            "RELEASE_STAGE",
+            "the pipeline's stage that is frozen after a rollback",
+        );
+        let application = env.required(
+            "CODEDEPLOY_APPLICATION",
+            "the CodeDeploy application of the function",
+        );
         let group = env.required("DEPLOYMENT_GROUP", "the application's deployment group");
         let notice_topic = env.required("NOTICE_TOPIC_ARN", "the SNS topic that tells people");
-        let bake = env.or("BAKE_MINUTES", 30_u16, "how many minutes after success an alarm still rolls back");
+        let bake = env.or(
+            "BAKE_MINUTES",
+            30_u16,
+            "how many minutes after success an alarm still rolls back",
+        );
         let table: Option<String> = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
         let config = env.finish(|| {
             Some((
@@ -55,9 +65,14 @@ impl App {
             ))
         });
         let (config, table) = config?;
-        aws.warm(&["codedeploy", "monitoring", "dynamodb", "codepipeline"]).await;
-        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk()).retry_classifier(MoreRetries).build();
-        let topics = aws_sdk_sns::config::Builder::from(aws.sdk()).retry_classifier(MoreRetries).build();
+        aws.warm(&["codedeploy", "monitoring", "dynamodb", "codepipeline"])
+            .await;
+        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk())
+            .retry_classifier(MoreRetries)
+            .build();
+        let topics = aws_sdk_sns::config::Builder::from(aws.sdk())
+            .retry_classifier(MoreRetries)
+            .build();
         Ok(Self {
             config,
             ledger: Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table),

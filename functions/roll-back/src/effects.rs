@@ -41,19 +41,28 @@ pub(crate) async fn execute(
     let done = match decision {
         Decision::StopDeployment { deployment } => {
             if !stop(app, &deployment).await? {
-                return Ok(Effect::Overtaken { deployment: deployment.id.to_string() });
+                return Ok(Effect::Overtaken {
+                    deployment: deployment.id.to_string(),
+                });
             }
             aftermath(app, change, facts, &deployment, Action::Stopped, invocation).await?;
-            Outcome::Stopped { deployment: deployment.id.to_string() }
+            Outcome::Stopped {
+                deployment: deployment.id.to_string(),
+            }
         }
-        Decision::Redeploy { undone, version } => redeploy(app, change, facts, &undone, &version, invocation).await?,
+        Decision::Redeploy { undone, version } => {
+            redeploy(app, change, facts, &undone, &version, invocation).await?
+        }
         Decision::ReportOnly { deployment, reason } => {
             // A failed deployment was somebody's finding already, and its run has failed with it;
             // a stopped one still has to be frozen and told, whoever stopped it first.
             if deployment.status != Status::Failed {
                 aftermath(app, change, facts, &deployment, Action::Reported, invocation).await?;
             }
-            Outcome::Reported { deployment: deployment.id.to_string(), reason }
+            Outcome::Reported {
+                deployment: deployment.id.to_string(),
+                reason,
+            }
         }
         Decision::Page { reason } => {
             page(app, change, &reason, invocation).await?;
@@ -81,7 +90,10 @@ async fn stop(app: &App, deployment: &Deployment) -> Result<bool, Error> {
             if failure.is("DeploymentAlreadyCompletedException") {
                 return Ok(false);
             }
-            Err(Error::Aws { call: "StopDeployment", failure })
+            Err(Error::Aws {
+                call: "StopDeployment",
+                failure,
+            })
         }
     }
 }
@@ -103,8 +115,21 @@ async fn redeploy(
             deployment
         }
     };
-    aftermath(app, change, facts, undone, Action::Redeployed { by: deployment.clone() }, invocation).await?;
-    Ok(Outcome::Redeployed { undone: undone.id.to_string(), deployment })
+    aftermath(
+        app,
+        change,
+        facts,
+        undone,
+        Action::Redeployed {
+            by: deployment.clone(),
+        },
+        invocation,
+    )
+    .await?;
+    Ok(Outcome::Redeployed {
+        undone: undone.id.to_string(),
+        deployment,
+    })
 }
 
 async fn create(
@@ -139,7 +164,10 @@ async fn create(
         .revision(revision)
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "CreateDeployment", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "CreateDeployment",
+            failure: aws_failure(&error),
+        })?;
     Ok(answer.deployment_id().unwrap_or_default().to_owned())
 }
 
@@ -194,7 +222,10 @@ async fn freeze(app: &App, change: &AlarmChange, deployment: &Deployment) -> Res
         .reason(freeze_reason(&change.alarm, deployment))
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "DisableStageTransition", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "DisableStageTransition",
+            failure: aws_failure(&error),
+        })?;
     Ok(())
 }
 
@@ -207,22 +238,44 @@ async fn tell(
 ) -> Result<(), Error> {
     let good = deployment.from.as_ref().map_or("none", VersionNumber::as_str);
     let what = match action {
-        Action::Stopped => format!("Deployment {} was stopped, and its traffic went back.", deployment.id),
+        Action::Stopped => format!(
+            "Deployment {} was stopped, and its traffic went back.",
+            deployment.id
+        ),
         Action::Redeployed { by } => {
-            format!("Deployment {} had succeeded; deployment {by} brings the previous version back.", deployment.id)
+            format!(
+                "Deployment {} had succeeded; deployment {by} brings the previous version back.",
+                deployment.id
+            )
         }
-        Action::Reported => format!("Deployment {} was stopped by CodeDeploy or a person; nothing was added to that.", deployment.id),
+        Action::Reported => format!(
+            "Deployment {} was stopped by CodeDeploy or a person; nothing was added to that.",
+            deployment.id
+        ),
     };
-    let reason = facts.alarm.as_ref().map_or(change.reason.as_str(), |alarm| alarm.reason.as_str());
+    let reason = facts
+        .alarm
+        .as_ref()
+        .map_or(change.reason.as_str(), |alarm| alarm.reason.as_str());
     let body = format!(
         "{what}\n\nFunction: {} (alias {})\nBad version: {}\nGood version: {good}\nAlarm: {}\nReason: {}\n\n\
          Stage {} of pipeline {} is frozen: the pipeline still holds the bad revision. When a good one is on its \
          way, enable the stage's inbound transition:\n\n  aws codepipeline enable-stage-transition --pipeline-name {} \
          --stage-name {} --transition-type Inbound\n",
-        deployment.function, deployment.alias, deployment.to, shown(change.alarm.as_str(), 255), shown(reason, 1000),
-        app.config.release_stage, app.config.pipeline, app.config.pipeline, app.config.release_stage,
+        deployment.function,
+        deployment.alias,
+        deployment.to,
+        shown(change.alarm.as_str(), 255),
+        shown(reason, 1000),
+        app.config.release_stage,
+        app.config.pipeline,
+        app.config.pipeline,
+        app.config.release_stage,
     );
-    let title = format!("Rolled back: {} version {} ({})", deployment.function, deployment.to, change.alarm);
+    let title = format!(
+        "Rolled back: {} version {} ({})",
+        deployment.function, deployment.to, change.alarm
+    );
     publish(app, &title, &body).await
 }
 
@@ -230,7 +283,10 @@ async fn page(app: &App, change: &AlarmChange, reason: &str, invocation: &Invoca
     let since = change.at.map_or_else(String::new, |at| at.to_string());
     let key = ClaimKey::new("page", format!("{}/{since}", change.alarm));
     if let Held::Won(claim) = claim(app, &key, change.alarm.as_str(), reason, invocation).await? {
-        let body = format!("Alarm {} fired, and nothing was rolled back: {reason}. A person must decide.\n", change.alarm);
+        let body = format!(
+            "Alarm {} fired, and nothing was rolled back: {reason}. A person must decide.\n",
+            change.alarm
+        );
         publish(app, &format!("Needs a person: alarm {}", change.alarm), &body).await?;
         app.ledger.complete(claim, "paged", invocation.now).await?;
     }
@@ -245,7 +301,10 @@ async fn publish(app: &App, title: &str, body: &str) -> Result<(), Error> {
         .message(body)
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "Publish", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "Publish",
+            failure: aws_failure(&error),
+        })?;
     Ok(())
 }
 
@@ -255,11 +314,24 @@ enum Held {
 }
 
 /// The right to perform one effect of this rollback; an error where another invocation holds it now.
-async fn claim(app: &App, key: &ClaimKey, what: &str, payload: &str, invocation: &Invocation) -> Result<Held, Error> {
+async fn claim(
+    app: &App,
+    key: &ClaimKey,
+    what: &str,
+    payload: &str,
+    invocation: &Invocation,
+) -> Result<Held, Error> {
     let until_deadline = invocation.deadline.duration_since(invocation.now);
     let outcome = app
         .ledger
-        .claim(key, &invocation.request_id, invocation.now, until_deadline, REMEMBERED, payload)
+        .claim(
+            key,
+            &invocation.request_id,
+            invocation.now,
+            until_deadline,
+            REMEMBERED,
+            payload,
+        )
         .await?;
     match outcome {
         ClaimOutcome::Won(claim) => Ok(Held::Won(claim)),

@@ -16,8 +16,7 @@ use crate::error::Error;
 pub(crate) const ROLLBACK_MARK: &str = "Signalbox rollback of ";
 
 pub(crate) async fn gather(app: &App, alarm: &AlarmName) -> Result<Facts, Error> {
-    let (alarm, group, newest) =
-        tokio::try_join!(alarm_now(app, alarm), group(app), newest_deployment(app))?;
+    let (alarm, group, newest) = tokio::try_join!(alarm_now(app, alarm), group(app), newest_deployment(app))?;
     Ok(Facts { alarm, group, newest })
 }
 
@@ -31,22 +30,37 @@ async fn alarm_now(app: &App, name: &AlarmName) -> Result<Option<AlarmNow>, Erro
         .alarm_types(AlarmType::CompositeAlarm)
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "DescribeAlarms", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "DescribeAlarms",
+            failure: aws_failure(&error),
+        })?;
     if let Some(metric) = answer.metric_alarms().first() {
         return Ok(Some(AlarmNow {
             in_alarm: metric.state_value() == Some(&StateValue::Alarm),
-            since: time(metric.state_transitioned_timestamp().or(metric.state_updated_timestamp())),
+            since: time(
+                metric
+                    .state_transitioned_timestamp()
+                    .or(metric.state_updated_timestamp()),
+            ),
             suppressed: metric.actions_enabled() == Some(false),
             reason: metric.state_reason().unwrap_or_default().to_owned(),
         }));
     }
     Ok(answer.composite_alarms().first().map(|composite| AlarmNow {
         in_alarm: composite.state_value() == Some(&StateValue::Alarm),
-        since: time(composite.state_transitioned_timestamp().or(composite.state_updated_timestamp())),
+        since: time(
+            composite
+                .state_transitioned_timestamp()
+                .or(composite.state_updated_timestamp()),
+        ),
         suppressed: composite.actions_enabled() == Some(false)
             || matches!(
                 composite.actions_suppressed_by(),
-                Some(ActionsSuppressedBy::Alarm | ActionsSuppressedBy::WaitPeriod | ActionsSuppressedBy::ExtensionPeriod)
+                Some(
+                    ActionsSuppressedBy::Alarm
+                        | ActionsSuppressedBy::WaitPeriod
+                        | ActionsSuppressedBy::ExtensionPeriod
+                )
             ),
         reason: composite.state_reason().unwrap_or_default().to_owned(),
     }))
@@ -60,11 +74,21 @@ async fn group(app: &App) -> Result<Group, Error> {
         .deployment_group_name(app.config.group.as_str())
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "GetDeploymentGroup", failure: aws_failure(&error) })?;
-    let configuration = answer.deployment_group_info().and_then(|info| info.alarm_configuration());
+        .map_err(|error| Error::Aws {
+            call: "GetDeploymentGroup",
+            failure: aws_failure(&error),
+        })?;
+    let configuration = answer
+        .deployment_group_info()
+        .and_then(|info| info.alarm_configuration());
     Ok(Group {
         alarms: configuration
-            .map(|c| c.alarms().iter().filter_map(|a| AlarmName::new(a.name()?).ok()).collect())
+            .map(|c| {
+                c.alarms()
+                    .iter()
+                    .filter_map(|a| AlarmName::new(a.name()?).ok())
+                    .collect()
+            })
             .unwrap_or_default(),
         codedeploy_acts: configuration.is_some_and(|c| c.enabled()),
     })
@@ -78,7 +102,10 @@ async fn newest_deployment(app: &App) -> Result<Option<Deployment>, Error> {
         .deployment_group_name(app.config.group.as_str())
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "ListDeployments", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "ListDeployments",
+            failure: aws_failure(&error),
+        })?;
     // Newest first by the API's own order; the first page holds far more than the one that is needed.
     match answer.deployments().first() {
         None => Ok(None),
@@ -93,13 +120,23 @@ pub(crate) async fn deployment(app: &App, id: &str) -> Result<Deployment, Error>
         .deployment_id(id)
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "GetDeployment", failure: aws_failure(&error) })?;
-    let lacking = |problem: &str| Error::Deployment { deployment: id.to_owned(), problem: problem.to_owned() };
-    let info = answer.deployment_info().ok_or_else(|| lacking("CodeDeploy answered nothing about it"))?;
+        .map_err(|error| Error::Aws {
+            call: "GetDeployment",
+            failure: aws_failure(&error),
+        })?;
+    let lacking = |problem: &str| Error::Deployment {
+        deployment: id.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let info = answer
+        .deployment_info()
+        .ok_or_else(|| lacking("CodeDeploy answered nothing about it"))?;
     let revision = info.revision().ok_or_else(|| lacking("it has no revision"))?;
     let content = match content(revision) {
         Some(content) => content.to_owned(),
-        None => registered_content(app, revision).await?.ok_or_else(|| lacking("its revision has no AppSpec content"))?,
+        None => registered_content(app, revision)
+            .await?
+            .ok_or_else(|| lacking("its revision has no AppSpec content"))?,
     };
     let spec = AppSpec::parse(&content)?;
     Ok(Deployment {
@@ -120,9 +157,7 @@ fn content(revision: &RevisionLocation) -> Option<&str> {
     revision
         .app_spec_content()
         .and_then(|content| content.content())
-        .or_else(|| {
-            revision.string().and_then(|string| string.content())
-        })
+        .or_else(|| revision.string().and_then(|string| string.content()))
         .filter(|content| !content.is_empty())
 }
 
@@ -135,14 +170,22 @@ async fn registered_content(app: &App, revision: &RevisionLocation) -> Result<Op
         .revision(revision.clone())
         .send()
         .await
-        .map_err(|error| Error::Aws { call: "GetApplicationRevision", failure: aws_failure(&error) })?;
+        .map_err(|error| Error::Aws {
+            call: "GetApplicationRevision",
+            failure: aws_failure(&error),
+        })?;
     Ok(answer.revision().and_then(content).map(str::to_owned))
 }
 
 fn is_rollback(info: &DeploymentInfo) -> bool {
-    info.creator().is_some_and(|creator| creator.as_str().ends_with("Rollback"))
-        || info.rollback_info().is_some_and(|rollback| rollback.rollback_triggering_deployment_id().is_some())
-        || info.description().is_some_and(|description| description.starts_with(ROLLBACK_MARK))
+    info.creator()
+        .is_some_and(|creator| creator.as_str().ends_with("Rollback"))
+        || info
+            .rollback_info()
+            .is_some_and(|rollback| rollback.rollback_triggering_deployment_id().is_some())
+        || info
+            .description()
+            .is_some_and(|description| description.starts_with(ROLLBACK_MARK))
 }
 
 fn status(status: Option<&DeploymentStatus>) -> Status {
@@ -157,5 +200,6 @@ fn status(status: Option<&DeploymentStatus>) -> Status {
 }
 
 fn time(at: Option<&aws_smithy_types::DateTime>) -> Timestamp {
-    at.and_then(|at| Timestamp::from_nanosecond(at.as_nanos()).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    at.and_then(|at| Timestamp::from_nanosecond(at.as_nanos()).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -8,7 +8,7 @@ use signalbox_events::alarm::AlarmChange;
 use tracing::info;
 
 use crate::app::App;
-use crate::effects::{execute, Effect};
+use crate::effects::{Effect, execute};
 use crate::error::Error;
 use crate::facts::gather;
 
@@ -35,7 +35,9 @@ const ROUNDS: usize = 2;
 pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
     let change = AlarmChange::parse(event)?;
     if change.state != "ALARM" {
-        return Ok(Outcome::Ignored { reason: format!("alarm {} changed to {}", change.alarm, change.state) });
+        return Ok(Outcome::Ignored {
+            reason: format!("alarm {} changed to {}", change.alarm, change.state),
+        });
     }
     for _ in 0..ROUNDS {
         let facts = gather(app, &change.alarm).await?;

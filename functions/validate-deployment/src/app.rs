@@ -64,17 +64,36 @@ impl App {
         let hook = env.required("HOOK", "one of BeforeAllowTraffic, AfterAllowTraffic, Job");
         let function = env.required("FUNCTION_NAME", "the function whose versions are validated");
         let alias: Option<String> = env.required("ALIAS_NAME", "the alias that users call");
-        let max_p95 = env.or("MAX_P95_MS", 3000_u32, "the bound of the 95th percentile in milliseconds");
-        let concurrency = env.or("LOAD_CONCURRENCY", 5_u32, "how many requests the load check makes at a time");
-        let requests = env.or("LOAD_REQUESTS", 50_u32, "how many requests the load check makes altogether");
-        let sound = env.or("SOUND_REQUEST", Json::default(), "a request, as JSON, that the function must serve");
+        let max_p95 = env.or(
+            "MAX_P95_MS",
+            3000_u32,
+            "the bound of the 95th percentile in milliseconds",
+        );
+        let concurrency = env.or(
+            "LOAD_CONCURRENCY",
+            5_u32,
+            "how many requests the load check makes at a time",
+        );
+        let requests = env.or(
+            "LOAD_REQUESTS",
+            50_u32,
+            "how many requests the load check makes altogether",
+        );
+        let sound = env.or(
+            "SOUND_REQUEST",
+            Json::default(),
+            "a request, as JSON, that the function must serve",
+        );
         let table: Option<String> = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
         let (config, table) = env.finish(|| {
             let config = Config {
                 hook: hook?,
                 function: function?,
                 alias: alias?,
-                bounds: Bounds { max_p95_ms: f64::from(max_p95?), ..Bounds::default() },
+                bounds: Bounds {
+                    max_p95_ms: f64::from(max_p95?),
+                    ..Bounds::default()
+                },
                 concurrency: concurrency?.clamp(1, 1000),
                 requests: requests?.clamp(1, 10_000),
                 sound: sound?.0,
@@ -82,10 +101,14 @@ impl App {
             Some((config, table?))
         })?;
         aws.warm(&["codedeploy", "lambda", "monitoring", "logs"]).await;
-        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk()).retry_classifier(MoreRetries).build();
+        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk())
+            .retry_classifier(MoreRetries)
+            .build();
         // A throttled or failed probe is a measurement, not something to hide by trying again.
         let once = aws_smithy_types::retry::RetryConfig::disabled();
-        let functions = aws_sdk_lambda::config::Builder::from(aws.sdk()).retry_config(once).build();
+        let functions = aws_sdk_lambda::config::Builder::from(aws.sdk())
+            .retry_config(once)
+            .build();
         Ok(Self {
             config,
             ledger: Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table),

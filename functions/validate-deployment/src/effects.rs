@@ -25,13 +25,26 @@ pub(crate) enum Told {
 }
 
 /// Reports the verdict, and keeps the numbers behind it.
-pub(crate) async fn report(app: &App, asked: &Asked, report: &Report, invocation: &Invocation) -> Result<Told, Error> {
+pub(crate) async fn report(
+    app: &App,
+    asked: &Asked,
+    report: &Report,
+    invocation: &Invocation,
+) -> Result<Told, Error> {
     let record = json!({ "hook": format!("{:?}", app.config.hook), "at": invocation.now, "report": report });
     // The numbers are for people who look later; they must not keep a verdict from being told.
-    if let Err(error) = app.ledger.put_value("validation", key(asked), &record, invocation.now, None).await {
+    if let Err(error) = app
+        .ledger
+        .put_value("validation", key(asked), &record, invocation.now, None)
+        .await
+    {
         warn!(cause = %error, "the report could not be kept");
     }
-    if report.lets_traffic_on() { pass(app, asked, report).await } else { fail(app, asked, &report.summary(2000)).await }
+    if report.lets_traffic_on() {
+        pass(app, asked, report).await
+    } else {
+        fail(app, asked, &report.summary(2000)).await
+    }
 }
 
 /// Reports that no verdict could be reached.
@@ -48,23 +61,50 @@ fn key(asked: &Asked) -> &str {
 
 async fn pass(app: &App, asked: &Asked, report: &Report) -> Result<Told, Error> {
     match asked {
-        Asked::Hook { deployment, hook_execution } => {
-            hook(app, deployment.as_str(), hook_execution, LifecycleEventStatus::Succeeded).await
+        Asked::Hook {
+            deployment,
+            hook_execution,
+        } => {
+            hook(
+                app,
+                deployment.as_str(),
+                hook_execution,
+                LifecycleEventStatus::Succeeded,
+            )
+            .await
         }
         Asked::Job { id, .. } => {
-            let details =
-                aws_sdk_codepipeline::types::ExecutionDetails::builder().summary(report.summary(2000)).build();
-            let answer =
-                app.pipelines.put_job_success_result().job_id(id).execution_details(details).send().await;
-            told("PutJobSuccessResult", answer.map(drop).map_err(|error| aws_failure(&error)))
+            let details = aws_sdk_codepipeline::types::ExecutionDetails::builder()
+                .summary(report.summary(2000))
+                .build();
+            let answer = app
+                .pipelines
+                .put_job_success_result()
+                .job_id(id)
+                .execution_details(details)
+                .send()
+                .await;
+            told(
+                "PutJobSuccessResult",
+                answer.map(drop).map_err(|error| aws_failure(&error)),
+            )
         }
     }
 }
 
 async fn fail(app: &App, asked: &Asked, why: &str) -> Result<Told, Error> {
     match asked {
-        Asked::Hook { deployment, hook_execution } => {
-            hook(app, deployment.as_str(), hook_execution, LifecycleEventStatus::Failed).await
+        Asked::Hook {
+            deployment,
+            hook_execution,
+        } => {
+            hook(
+                app,
+                deployment.as_str(),
+                hook_execution,
+                LifecycleEventStatus::Failed,
+            )
+            .await
         }
         Asked::Job { id, .. } => {
             let details = FailureDetails::builder()
@@ -72,13 +112,27 @@ async fn fail(app: &App, asked: &Asked, why: &str) -> Result<Told, Error> {
                 .message(cut(why, 2000))
                 .build()
                 .map_err(|error| Error::Foreign(error.to_string()))?;
-            let answer = app.pipelines.put_job_failure_result().job_id(id).failure_details(details).send().await;
-            told("PutJobFailureResult", answer.map(drop).map_err(|error| aws_failure(&error)))
+            let answer = app
+                .pipelines
+                .put_job_failure_result()
+                .job_id(id)
+                .failure_details(details)
+                .send()
+                .await;
+            told(
+                "PutJobFailureResult",
+                answer.map(drop).map_err(|error| aws_failure(&error)),
+            )
         }
     }
 }
 
-async fn hook(app: &App, deployment: &str, execution: &str, status: LifecycleEventStatus) -> Result<Told, Error> {
+async fn hook(
+    app: &App,
+    deployment: &str,
+    execution: &str,
+    status: LifecycleEventStatus,
+) -> Result<Told, Error> {
     let answer = app
         .deployments
         .put_lifecycle_event_hook_execution_status()
@@ -87,16 +141,23 @@ async fn hook(app: &App, deployment: &str, execution: &str, status: LifecycleEve
         .status(status)
         .send()
         .await;
-    told("PutLifecycleEventHookExecutionStatus", answer.map(drop).map_err(|error| aws_failure(&error)))
+    told(
+        "PutLifecycleEventHookExecutionStatus",
+        answer.map(drop).map_err(|error| aws_failure(&error)),
+    )
 }
 
 fn told(call: &'static str, answer: Result<(), AwsFailure>) -> Result<Told, Error> {
     match answer {
         Ok(()) => Ok(Told::Accepted),
         Err(failure)
-            if ["LifecycleEventAlreadyCompletedException", "InvalidJobStateException", "JobNotFoundException"]
-                .iter()
-                .any(|code| failure.is(code)) =>
+            if [
+                "LifecycleEventAlreadyCompletedException",
+                "InvalidJobStateException",
+                "JobNotFoundException",
+            ]
+            .iter()
+            .any(|code| failure.is(code)) =>
         {
             Ok(Told::TooLate)
         }

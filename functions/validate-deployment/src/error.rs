@@ -39,9 +39,11 @@ impl From<Error> for Failure {
         match error {
             Error::Ledger(_) => Self::retryable(message),
             Error::Aws { failure, .. } if failure.retryable => Self::retryable(message),
-            Error::Event(_) | Error::Aws { .. } | Error::Foreign(_) | Error::Panicked(_) | Error::TooSlow(_) => {
-                Self::permanent(message)
-            }
+            Error::Event(_)
+            | Error::Aws { .. }
+            | Error::Foreign(_)
+            | Error::Panicked(_)
+            | Error::TooSlow(_) => Self::permanent(message),
         }
     }
 }

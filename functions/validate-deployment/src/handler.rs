@@ -38,12 +38,20 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         Err(error) => {
             warn!(cause = %error, "no verdict could be reached");
             let told = effects::report_failure(app, &asked, &error.to_string()).await?;
-            return Ok(Outcome { verdict: Verdict::Failed, summary: error.to_string(), reported: told });
+            return Ok(Outcome {
+                verdict: Verdict::Failed,
+                summary: error.to_string(),
+                reported: told,
+            });
         }
     };
     let told = effects::report(app, &asked, &report, &invocation).await?;
     info!(verdict = %report.verdict, findings = ?report.findings, "reported");
-    Ok(Outcome { verdict: report.verdict, summary: report.summary(1000), reported: told })
+    Ok(Outcome {
+        verdict: report.verdict,
+        summary: report.summary(1000),
+        reported: told,
+    })
 }
 
 /// Measures and judges, within what is left of the invocation; a panic in a check is an error like any.

@@ -84,7 +84,9 @@ async fn probe(app: &App, subject: &Subject, request: &Value) -> Probe {
         Ok(answer) => {
             let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
             match answer.function_error() {
-                Some(_) => Answer::Broke { error: error_text(payload) },
+                Some(_) => Answer::Broke {
+                    error: error_text(payload),
+                },
                 None if is_refusal(payload) => Answer::Refused,
                 None => Answer::Served,
             }
@@ -94,7 +96,9 @@ async fn probe(app: &App, subject: &Subject, request: &Value) -> Probe {
             if failure.is("TooManyRequestsException") {
                 Answer::Throttled
             } else {
-                Answer::Unreachable { error: failure.to_string() }
+                Answer::Unreachable {
+                    error: failure.to_string(),
+                }
             }
         }
     };
@@ -103,7 +107,13 @@ async fn probe(app: &App, subject: &Subject, request: &Value) -> Probe {
 
 fn error_text(payload: &[u8]) -> String {
     let error: Value = serde_json::from_slice(payload).unwrap_or_default();
-    let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    let part = |name: &str| {
+        error
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or("unknown")
+            .to_owned()
+    };
     format!("{}: {}", part("errorType"), part("errorMessage"))
 }
 
@@ -111,7 +121,10 @@ fn error_text(payload: &[u8]) -> String {
 fn is_refusal(payload: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
     answer.get("ok").and_then(Value::as_bool) == Some(false)
-        || answer.get("statusCode").and_then(Value::as_u64).is_some_and(|status| (400..500).contains(&status))
+        || answer
+            .get("statusCode")
+            .and_then(Value::as_u64)
+            .is_some_and(|status| (400..500).contains(&status))
         || answer.get("error").is_some_and(|error| !error.is_null())
 }
 
@@ -131,7 +144,9 @@ async fn bad_lines(app: &App, subject: &Subject) -> Option<Vec<String>> {
             // A stream is named after the version that wrote it: `2026/01/31/[7]0123…`.
             let of_version = subject.new.as_ref().map(|version| format!("[{version}]"));
             let lines = answer.events().iter().filter(|event| {
-                of_version.as_ref().is_none_or(|part| event.log_stream_name().is_some_and(|name| name.contains(part)))
+                of_version
+                    .as_ref()
+                    .is_none_or(|part| event.log_stream_name().is_some_and(|name| name.contains(part)))
             });
             let messages = lines.filter_map(|event| event.message());
             // The pattern spares the transfer; what counts is decided here, whatever a log store makes of it.
@@ -175,7 +190,11 @@ async fn version_metrics(app: &App, version: &VersionNumber, since: Timestamp) -
             .flat_map(|result| result.values().iter().copied())
             .collect::<Vec<f64>>()
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts is a whole number")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a sum of counts is a whole number"
+    )]
     let sum = |id: &str| values(id).iter().sum::<f64>().max(0.0) as u64;
     VersionMetrics {
         invocations: sum("invocations"),
@@ -198,7 +217,13 @@ fn query(app: &App, version: &VersionNumber, id: &str, metric: &str, statistic: 
         .build();
     MetricDataQuery::builder()
         .id(id)
-        .metric_stat(MetricStat::builder().metric(metric_of).period(60).stat(statistic).build())
+        .metric_stat(
+            MetricStat::builder()
+                .metric(metric_of)
+                .period(60)
+                .stat(statistic)
+                .build(),
+        )
         .build()
 }
 

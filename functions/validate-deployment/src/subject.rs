@@ -43,11 +43,19 @@ impl Subject {
             .deployment_id(id.as_str())
             .send()
             .await
-            .map_err(|error| Error::Aws { call: "GetDeployment", failure: aws_failure(&error) })?;
+            .map_err(|error| Error::Aws {
+                call: "GetDeployment",
+                failure: aws_failure(&error),
+            })?;
         let info = answer.deployment_info();
-        let content = info.and_then(|info| info.revision()).and_then(content).ok_or_else(|| {
-            Error::Foreign(format!("deployment {id} has no AppSpec content, so the version it brings is unknown"))
-        })?;
+        let content = info
+            .and_then(|info| info.revision())
+            .and_then(content)
+            .ok_or_else(|| {
+                Error::Foreign(format!(
+                    "deployment {id} has no AppSpec content, so the version it brings is unknown"
+                ))
+            })?;
         let spec = AppSpec::parse(content)?;
         if spec.function != app.config.function {
             return Err(Error::Foreign(format!(
@@ -55,7 +63,9 @@ impl Subject {
                 spec.function, app.config.function
             )));
         }
-        let created = info.and_then(|info| info.create_time()).map(aws_smithy_types::DateTime::as_nanos);
+        let created = info
+            .and_then(|info| info.create_time())
+            .map(aws_smithy_types::DateTime::as_nanos);
         let qualifier = match app.config.hook {
             Hook::BeforeAllowTraffic => spec.target.to_string(),
             Hook::AfterAllowTraffic | Hook::Job => spec.alias.clone(),
@@ -64,13 +74,16 @@ impl Subject {
             qualifier,
             new: Some(spec.target),
             old: spec.current,
-            since: created.and_then(|at| Timestamp::from_nanosecond(at).ok()).unwrap_or_else(Timestamp::now),
+            since: created
+                .and_then(|at| Timestamp::from_nanosecond(at).ok())
+                .unwrap_or_else(Timestamp::now),
         })
     }
 }
 
 fn content(revision: &RevisionLocation) -> Option<&str> {
-    revision.app_spec_content().and_then(|content| content.content()).or_else(|| {
-        revision.string().and_then(|string| string.content())
-    })
+    revision
+        .app_spec_content()
+        .and_then(|content| content.content())
+        .or_else(|| revision.string().and_then(|string| string.content()))
 }

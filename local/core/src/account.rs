@@ -11,7 +11,10 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { id: "123456789012".to_owned(), region: "us-east-1".to_owned() }
+        Self {
+            id: "123456789012".to_owned(),
+            region: "us-east-1".to_owned(),
+        }
     }
 }
 

@@ -26,13 +26,19 @@ impl Caller {
     /// A service acting for itself.
     #[must_use]
     pub fn service(principal: &str) -> Self {
-        Self::Service { principal: principal.to_owned(), source_arn: None }
+        Self::Service {
+            principal: principal.to_owned(),
+            source_arn: None,
+        }
     }
 
     /// A service acting on behalf of a resource.
     #[must_use]
     pub fn service_for(principal: &str, source_arn: &str) -> Self {
-        Self::Service { principal: principal.to_owned(), source_arn: Some(source_arn.to_owned()) }
+        Self::Service {
+            principal: principal.to_owned(),
+            source_arn: Some(source_arn.to_owned()),
+        }
     }
 
     /// The ARN as error messages and event fields show it.

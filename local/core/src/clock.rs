@@ -25,8 +25,16 @@ impl Clock {
     /// A scale that is not a positive number counts as 1.0.
     #[must_use]
     pub fn new(scale: f64) -> Self {
-        let scale = if scale.is_finite() && scale > 0.0 { scale } else { 1.0 };
-        Self { origin: Timestamp::now(), start: Instant::now(), scale }
+        let scale = if scale.is_finite() && scale > 0.0 {
+            scale
+        } else {
+            1.0
+        };
+        Self {
+            origin: Timestamp::now(),
+            start: Instant::now(),
+            scale,
+        }
     }
 
     /// The current time.
@@ -45,7 +53,10 @@ impl Clock {
     /// A time stamp as AWS's JSON protocols write it.
     #[must_use]
     pub fn to_epoch_seconds(at: Timestamp) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age fit an f64 exactly")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of this age fit an f64 exactly"
+        )]
         let millis = at.as_millisecond() as f64;
         millis / 1000.0
     }

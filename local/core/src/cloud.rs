@@ -74,7 +74,12 @@ pub trait Cloud: Send + Sync {
     ///
     /// # Errors
     /// `NoSuchKey`, `NoSuchVersion`, `NoSuchBucket`.
-    async fn get_object(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<StoredObject, AwsError>;
+    async fn get_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<StoredObject, AwsError>;
 
     /// Stores an object; answers its version where the bucket is versioned.
     ///

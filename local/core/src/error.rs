@@ -18,7 +18,11 @@ impl AwsError {
     /// A client error with status 400.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), status: 400 }
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            status: 400,
+        }
     }
 
     /// The same error with another HTTP status (REST services such as Lambda use 404, 409, 429).

@@ -94,11 +94,18 @@ impl Cloud for TestCloud {
         operation: &str,
         input: Value,
     ) -> Result<Value, AwsError> {
-        let engine = self.engines.get().and_then(|all| all.iter().find(|e| e.service() == service).cloned());
+        let engine = self
+            .engines
+            .get()
+            .and_then(|all| all.iter().find(|e| e.service() == service).cloned());
         if let Some(engine) = engine {
             return engine.call(caller, operation, input).await;
         }
-        let recorded = Recorded { service: service.to_owned(), operation: operation.to_owned(), input };
+        let recorded = Recorded {
+            service: service.to_owned(),
+            operation: operation.to_owned(),
+            input,
+        };
         lock(&self.calls).push(recorded.clone());
         (self.answer)(&recorded)
     }
@@ -107,24 +114,37 @@ impl Cloud for TestCloud {
         lock(&self.events).push(event);
     }
 
-    async fn get_object(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<StoredObject, AwsError> {
+    async fn get_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<StoredObject, AwsError> {
         let objects = lock(&self.objects);
-        let versions = objects
-            .get(&(bucket.to_owned(), key.to_owned()))
-            .ok_or_else(|| AwsError::new("NoSuchKey", "The specified key does not exist.").with_status(404))?;
+        let versions = objects.get(&(bucket.to_owned(), key.to_owned())).ok_or_else(|| {
+            AwsError::new("NoSuchKey", "The specified key does not exist.").with_status(404)
+        })?;
         match version {
             None => versions.last(),
-            Some(id) => versions.iter().find(|object| object.version_id.as_deref() == Some(id)),
+            Some(id) => versions
+                .iter()
+                .find(|object| object.version_id.as_deref() == Some(id)),
         }
         .cloned()
-        .ok_or_else(|| AwsError::new("NoSuchVersion", "The specified version does not exist.").with_status(404))
+        .ok_or_else(|| {
+            AwsError::new("NoSuchVersion", "The specified version does not exist.").with_status(404)
+        })
     }
 
     async fn put_object(&self, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<Option<String>, AwsError> {
         let mut objects = lock(&self.objects);
         let versions = objects.entry((bucket.to_owned(), key.to_owned())).or_default();
         let version_id = Some(format!("v{}", versions.len() + 1));
-        versions.push(StoredObject { bytes, version_id: version_id.clone(), metadata: Vec::new() });
+        versions.push(StoredObject {
+            bytes,
+            version_id: version_id.clone(),
+            metadata: Vec::new(),
+        });
         Ok(version_id)
     }
 

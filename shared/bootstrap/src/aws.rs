@@ -43,10 +43,22 @@ impl Aws {
     /// no chain, no metadata call.
     pub(crate) fn read(env: &mut Reader) -> Option<Self> {
         let region = env.required::<String>("AWS_REGION", "the region, set by Lambda");
-        let key = env.required::<String>("AWS_ACCESS_KEY_ID", "part of the role's credentials, set by Lambda");
-        let secret = env.required::<String>("AWS_SECRET_ACCESS_KEY", "part of the role's credentials, set by Lambda");
-        let token = env.optional::<String>("AWS_SESSION_TOKEN", "part of the role's credentials, set by Lambda");
-        let endpoint = env.optional::<String>("AWS_ENDPOINT_URL", "another endpoint for every service, such as a local cloud's");
+        let key = env.required::<String>(
+            "AWS_ACCESS_KEY_ID",
+            "part of the role's credentials, set by Lambda",
+        );
+        let secret = env.required::<String>(
+            "AWS_SECRET_ACCESS_KEY",
+            "part of the role's credentials, set by Lambda",
+        );
+        let token = env.optional::<String>(
+            "AWS_SESSION_TOKEN",
+            "part of the role's credentials, set by Lambda",
+        );
+        let endpoint = env.optional::<String>(
+            "AWS_ENDPOINT_URL",
+            "another endpoint for every service, such as a local cloud's",
+        );
         let credentials = Credentials::new(key?, secret?, token?, None, "lambda-environment");
         Some(Self::new(region?, credentials, endpoint?))
     }
@@ -54,7 +66,11 @@ impl Aws {
     /// Stands in where Lambda's own variables are wrong, so that the function's own are still read and
     /// all mistakes are reported together; no call is ever made with it.
     pub(crate) fn unusable() -> Self {
-        Self::new("unset".to_owned(), Credentials::new("unset", "unset", None, None, "unset"), None)
+        Self::new(
+            "unset".to_owned(),
+            Credentials::new("unset", "unset", None, None, "unset"),
+            None,
+        )
     }
 
     /// Access with credentials and, for a local cloud, an endpoint at hand.
@@ -77,7 +93,12 @@ impl Aws {
                     .build(),
             );
         sdk.set_endpoint_url(endpoint.clone());
-        Self { sdk: sdk.build(), connector, region, endpoint }
+        Self {
+            sdk: sdk.build(),
+            connector,
+            region,
+            endpoint,
+        }
     }
 
     /// The configuration for every SDK client of the process.
@@ -112,7 +133,9 @@ impl Aws {
 /// One connector, and so one pool, for all clients: what [`Aws::warm`] opens is what the first call uses.
 fn connector() -> SharedHttpConnector {
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build();
     let mut builder = aws_smithy_http_client::Connector::builder()
         .connector_settings(settings)
         .sleep_impl(TokioSleep::new())

@@ -33,7 +33,11 @@ pub struct ConfigErrors(Vec<String>);
 impl Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        write!(f, "{count} mistake{} in the configuration:", if count == 1 { "" } else { "s" })?;
+        write!(
+            f,
+            "{count} mistake{} in the configuration:",
+            if count == 1 { "" } else { "s" }
+        )?;
         self.0.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
     }
 }
@@ -63,18 +67,26 @@ pub struct Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("mistakes", &self.mistakes).finish_non_exhaustive()
+        f.debug_struct("Reader")
+            .field("mistakes", &self.mistakes)
+            .finish_non_exhaustive()
     }
 }
 
 impl Reader {
     /// Reads from `strings`.
     pub fn new(strings: impl Strings + 'static) -> Self {
-        Self { strings: Box::new(strings), mistakes: Vec::new() }
+        Self {
+            strings: Box::new(strings),
+            mistakes: Vec::new(),
+        }
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.strings.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        self.strings
+            .get(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     fn parse<T>(&mut self, name: &str, what: &str, value: &str) -> Option<T>
@@ -90,7 +102,9 @@ impl Reader {
             }
             Err(error) => {
                 let value: String = value.escape_debug().take(100).collect();
-                self.mistakes.push(format!("{name} is \"{value}\", which is not valid ({error}); it is {what}"));
+                self.mistakes.push(format!(
+                    "{name} is \"{value}\", which is not valid ({error}); it is {what}"
+                ));
                 None
             }
         }
@@ -109,7 +123,10 @@ impl Reader {
     }
 
     /// A variable that may be unset: the outer `None` is a mistake, the inner one is "not set".
-    #[expect(clippy::option_option, reason = "a mistake and an absent value are two different things")]
+    #[expect(
+        clippy::option_option,
+        reason = "a mistake and an absent value are two different things"
+    )]
     pub fn optional<T>(&mut self, name: &str, what: &str) -> Option<Option<T>>
     where
         T: FromStr<Err: Display>,
@@ -159,7 +176,9 @@ impl Reader {
         if !self.mistakes.is_empty() {
             return Err(ConfigErrors(self.mistakes));
         }
-        build().ok_or_else(|| ConfigErrors::one("a value is missing that was never read: a fault of this program"))
+        build().ok_or_else(|| {
+            ConfigErrors::one("a value is missing that was never read: a fault of this program")
+        })
     }
 }
 

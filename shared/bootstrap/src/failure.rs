@@ -20,13 +20,19 @@ impl Failure {
     /// Trying again may help: throttled, timed out, a claim held by another invocation.
     #[must_use]
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self { retryable: true, message: message.into() }
+        Self {
+            retryable: true,
+            message: message.into(),
+        }
     }
 
     /// Trying again will not help until somebody mends what the message names.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { retryable: false, message: message.into() }
+        Self {
+            retryable: false,
+            message: message.into(),
+        }
     }
 
     /// Whether trying again may help.
@@ -44,8 +50,15 @@ impl Failure {
 
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
-        let error_type = if failure.retryable { "Retryable" } else { "NonRetryable" };
-        Self { error_type: error_type.to_owned(), error_message: failure.message }
+        let error_type = if failure.retryable {
+            "Retryable"
+        } else {
+            "NonRetryable"
+        };
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: failure.message,
+        }
     }
 }
 
@@ -73,7 +86,11 @@ impl AwsFailure {
 impl From<AwsFailure> for Failure {
     fn from(failure: AwsFailure) -> Self {
         let message = failure.to_string();
-        if failure.retryable { Self::retryable(message) } else { Self::permanent(message) }
+        if failure.retryable {
+            Self::retryable(message)
+        } else {
+            Self::permanent(message)
+        }
     }
 }
 
@@ -107,20 +124,35 @@ where
             let status = answer.raw().status().as_u16();
             let code = answer.err().code().map(str::to_owned);
             let message = answer.err().message().unwrap_or("AWS gave no message").to_owned();
-            let by_code = code.as_deref().is_some_and(|code| RETRYABLE_CODES.contains(&code));
-            AwsFailure { code, message, retryable: by_code || status >= 500 || status == 429 }
+            let by_code = code
+                .as_deref()
+                .is_some_and(|code| RETRYABLE_CODES.contains(&code));
+            AwsFailure {
+                code,
+                message,
+                retryable: by_code || status >= 500 || status == 429,
+            }
         }
         SdkError::TimeoutError(_) => no_answer("AWS did not answer in time", true),
         SdkError::DispatchFailure(failure) => {
-            let why = failure.as_connector_error().map_or_else(String::new, |e| format!(": {e}"));
+            let why = failure
+                .as_connector_error()
+                .map_or_else(String::new, |e| format!(": {e}"));
             no_answer(&format!("AWS could not be reached{why}"), true)
         }
         SdkError::ResponseError(_) => no_answer("AWS answered something that cannot be read", true),
-        SdkError::ConstructionFailure(_) => no_answer("the request could not be built: a value is missing or malformed", false),
+        SdkError::ConstructionFailure(_) => no_answer(
+            "the request could not be built: a value is missing or malformed",
+            false,
+        ),
         _ => no_answer("the call failed for an unknown reason", true),
     }
 }
 
 fn no_answer(message: &str, retryable: bool) -> AwsFailure {
-    AwsFailure { code: None, message: message.to_owned(), retryable }
+    AwsFailure {
+        code: None,
+        message: message.to_owned(),
+        retryable,
+    }
 }

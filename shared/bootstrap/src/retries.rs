@@ -11,7 +11,9 @@ pub struct MoreRetries;
 
 impl ClassifyRetry for MoreRetries {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(response) = context.response() else { return RetryAction::NoActionIndicated };
+        let Some(response) = context.response() else {
+            return RetryAction::NoActionIndicated;
+        };
         if response.status().as_u16() == 429 {
             return RetryAction::throttling_error();
         }
@@ -23,7 +25,10 @@ impl ClassifyRetry for MoreRetries {
             #[serde(rename = "__type")]
             code: String,
         }
-        let answer = response.body().bytes().and_then(|body| serde_json::from_slice::<Answer>(body).ok());
+        let answer = response
+            .body()
+            .bytes()
+            .and_then(|body| serde_json::from_slice::<Answer>(body).ok());
         match answer {
             Some(Answer { code }) if code.ends_with("ConflictException") => RetryAction::transient_error(),
             _ => RetryAction::NoActionIndicated,

@@ -47,11 +47,15 @@ where
         }
     };
     let served = runtime.block_on(async {
-        let app = start(env, aws.unwrap_or_else(Aws::unusable)).await.map_err(|mistakes| mistakes.to_string())?;
-        let (app, handle) = (&app, &handle);
-        lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| serve(event, app, handle).await))
+        let app = start(env, aws.unwrap_or_else(Aws::unusable))
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|mistakes| mistakes.to_string())?;
+        let (app, handle) = (&app, &handle);
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+            serve(event, app, handle).await
+        }))
+        .await
+        .map_err(|error| error.to_string())
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,17 +83,33 @@ where
     let request_id = invocation.request_id.clone();
     // A failure is logged here, once, at the boundary where it is handled.
     let failed = |failure: Failure| {
-        let kind = if failure.is_retryable() { "Retryable" } else { "NonRetryable" };
-        error!(request_id, kind, cause = failure.message(), "the event was not handled");
+        let kind = if failure.is_retryable() {
+            "Retryable"
+        } else {
+            "NonRetryable"
+        };
+        error!(
+            request_id,
+            kind,
+            cause = failure.message(),
+            "the event was not handled"
+        );
         Diagnostic::from(failure)
     };
-    let outcome = handle(event.payload, app, invocation).await.map_err(|error| failed(error.into()))?;
+    let outcome = handle(event.payload, app, invocation)
+        .await
+        .map_err(|error| failed(error.into()))?;
     info!(request_id, ?outcome, "handled");
-    serde_json::to_value(&outcome)
-        .map_err(|error| failed(Failure::permanent(format!("the outcome cannot be written as JSON: {error}"))))
+    serde_json::to_value(&outcome).map_err(|error| {
+        failed(Failure::permanent(format!(
+            "the outcome cannot be written as JSON: {error}"
+        )))
+    })
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp::UNIX_EPOCH.saturating_add(jiff::SignedDuration::try_from(since).unwrap_or_default()).unwrap_or(Timestamp::MAX)
+    Timestamp::UNIX_EPOCH
+        .saturating_add(jiff::SignedDuration::try_from(since).unwrap_or_default())
+        .unwrap_or(Timestamp::MAX)
 }

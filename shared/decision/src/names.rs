@@ -156,12 +156,20 @@ mod tests {
     #[test]
     fn a_name_says_which_rule_it_breaks() {
         let error = StageName::new("Deploy stage").unwrap_err();
-        assert_eq!(error.to_string(), "stage name \"Deploy stage\" is not valid: 1 to 100 of A-Z a-z 0-9 . @ - _");
+        assert_eq!(
+            error.to_string(),
+            "stage name \"Deploy stage\" is not valid: 1 to 100 of A-Z a-z 0-9 . @ - _"
+        );
     }
 
     #[test]
     fn a_key_keeps_its_bytes() {
-        for key in ["source/a+b c.zip", "source/e\u{301}.zip", "source/%2F\u{1f680}.zip", "source/\n.zip"] {
+        for key in [
+            "source/a+b c.zip",
+            "source/e\u{301}.zip",
+            "source/%2F\u{1f680}.zip",
+            "source/\n.zip",
+        ] {
             assert_eq!(ObjectKey::new(key).unwrap().as_str(), key);
         }
     }

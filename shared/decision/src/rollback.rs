@@ -121,7 +121,9 @@ pub enum Decision {
 pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
     let nothing = |reason: String| Decision::Nothing { reason };
     if !facts.group.alarms.contains(alarm) {
-        return nothing(format!("alarm {alarm} is not one of the deployment group's alarms"));
+        return nothing(format!(
+            "alarm {alarm} is not one of the deployment group's alarms"
+        ));
     }
     let Some(state) = &facts.alarm else {
         return nothing(format!("alarm {alarm} no longer exists"));
@@ -136,7 +138,10 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         return nothing("the deployment group has never had a deployment".to_owned());
     };
     if newest.is_rollback {
-        return nothing(format!("deployment {} is itself a rollback, and no rollback is rolled back", newest.id));
+        return nothing(format!(
+            "deployment {} is itself a rollback, and no rollback is rolled back",
+            newest.id
+        ));
     }
     if state.since < newest.created {
         return nothing(format!(
@@ -145,14 +150,19 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         ));
     }
     if newest.alarms_overridden {
-        return nothing(format!("the alarms are overridden for deployment {}: a person decided that", newest.id));
+        return nothing(format!(
+            "the alarms are overridden for deployment {}: a person decided that",
+            newest.id
+        ));
     }
     match newest.status {
         Status::InFlight if facts.group.codedeploy_acts => Decision::ReportOnly {
             deployment: Box::new(newest.clone()),
             reason: "CodeDeploy itself stops deployments of this group on its alarms".to_owned(),
         },
-        Status::InFlight => Decision::StopDeployment { deployment: Box::new(newest.clone()) },
+        Status::InFlight => Decision::StopDeployment {
+            deployment: Box::new(newest.clone()),
+        },
         Status::Stopped => Decision::ReportOnly {
             deployment: Box::new(newest.clone()),
             reason: "the deployment is already stopped".to_owned(),
@@ -179,9 +189,10 @@ fn after_success(newest: &Deployment, bake: SignedDuration, now: Timestamp) -> D
         };
     }
     match &newest.from {
-        Some(version) if *version != newest.to => {
-            Decision::Redeploy { undone: Box::new(newest.clone()), version: version.clone() }
-        }
+        Some(version) if *version != newest.to => Decision::Redeploy {
+            undone: Box::new(newest.clone()),
+            version: version.clone(),
+        },
         _ => Decision::Page {
             reason: format!(
                 "version {} of {} is bad, and there is no earlier version to go back to",
@@ -200,7 +211,16 @@ pub fn freeze_reason(alarm: &AlarmName, deployment: &Deployment) -> String {
          The pipeline still holds that revision. Enable the transition when a good one is on its way",
         deployment.id, deployment.to
     );
-    let allowed: String = text.chars().map(|c| if matches!(c, ':' | '/') || c.is_control() { '-' } else { c }).collect();
+    let allowed: String = text
+        .chars()
+        .map(|c| {
+            if matches!(c, ':' | '/') || c.is_control() {
+                '-'
+            } else {
+                c
+            }
+        })
+        .collect();
     text::cut(&allowed, 300).to_owned()
 }
 
@@ -235,8 +255,16 @@ mod tests {
 
     fn facts(newest: Deployment) -> Facts {
         Facts {
-            alarm: Some(AlarmNow { in_alarm: true, since: at(30), suppressed: false, reason: "5 > 1".to_owned() }),
-            group: Group { alarms: vec![alarm()], codedeploy_acts: false },
+            alarm: Some(AlarmNow {
+                in_alarm: true,
+                since: at(30),
+                suppressed: false,
+                reason: "5 > 1".to_owned(),
+            }),
+            group: Group {
+                alarms: vec![alarm()],
+                codedeploy_acts: false,
+            },
             newest: Some(newest),
         }
     }
@@ -255,14 +283,18 @@ mod tests {
     #[test]
     fn a_deployment_in_flight_is_stopped() {
         let decision = decided(&facts(deployment(Status::InFlight)), at(31));
-        assert!(matches!(decision, Decision::StopDeployment { deployment } if deployment.id.as_str() == "d-NEWEST"));
+        assert!(
+            matches!(decision, Decision::StopDeployment { deployment } if deployment.id.as_str() == "d-NEWEST")
+        );
     }
 
     #[test]
     fn within_the_bake_window_the_previous_version_comes_back() {
         let decision = decided(&facts(deployment(Status::Succeeded)), at(60 + 30 * 60));
         assert!(matches!(decision, Decision::Redeploy { version, .. } if version.as_str() == "3"));
-        assert!(reason(decided(&facts(deployment(Status::Succeeded)), at(61 + 30 * 60))).contains("bake window"));
+        assert!(
+            reason(decided(&facts(deployment(Status::Succeeded)), at(61 + 30 * 60))).contains("bake window")
+        );
     }
 
     #[test]
@@ -278,7 +310,10 @@ mod tests {
         facts.group.codedeploy_acts = true;
         assert!(matches!(decided(&facts, at(31)), Decision::ReportOnly { .. }));
         for status in [Status::Stopped, Status::Failed] {
-            assert!(matches!(decided(&self::facts(deployment(status)), at(70)), Decision::ReportOnly { .. }));
+            assert!(matches!(
+                decided(&self::facts(deployment(status)), at(70)),
+                Decision::ReportOnly { .. }
+            ));
         }
     }
 
@@ -312,7 +347,10 @@ mod tests {
     fn a_freeze_reason_is_what_codepipeline_takes() {
         let mut long = deployment(Status::InFlight);
         long.id = DeploymentId::new("d".repeat(100)).unwrap();
-        let reason = freeze_reason(&AlarmName::new(format!("a:/b{}", "x".repeat(240))).unwrap(), &long);
+        let reason = freeze_reason(
+            &AlarmName::new(format!("a:/b{}", "x".repeat(240))).unwrap(),
+            &long,
+        );
         assert!(reason.chars().count() <= 300 && !reason.contains([':', '/']));
     }
 

@@ -7,132 +7,16 @@
 //! uploaded meanwhile. Its [`token`] derives from those names alone, so that every delivery of the event,
 //! by whatever route, asks AWS for the same run.
 
-use std::fmt;
+mod branch;
+mod sequencer;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+pub use branch::{Branch, InvalidBranch};
+pub use sequencer::{InvalidSequencer, Sequencer};
 
 use crate::claim::digest;
 use crate::names::{ActionName, BucketName, ObjectKey, PipelineName, VersionId};
 use crate::package::{self, Limits, Package, Rejection};
 use crate::text::shown;
-
-/// Orders the events of one key. S3: "compare as hexadecimal, after right-padding the shorter value
-/// with zeros" (Amazon S3 User Guide, event message structure).
-///
-/// Held in lower case without trailing zeros; the order of such texts is exactly that order, also
-/// within DynamoDB, so that a conditional write can compare them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sequencer(String);
-
-/// Text that is no sequencer.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no sequencer: 1 to 128 hexadecimal digits")]
-pub struct InvalidSequencer(String);
-
-impl Sequencer {
-    /// Checks and normalises a sequencer.
-    ///
-    /// # Errors
-    /// If `text` is not 1 to 128 hexadecimal digits.
-    pub fn new(text: &str) -> Result<Self, InvalidSequencer> {
-        if text.is_empty() || text.len() > 128 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(InvalidSequencer(shown(text, 100)));
-        }
-        let lower = text.to_ascii_lowercase();
-        let trimmed = lower.trim_end_matches('0');
-        Ok(Self(if trimmed.is_empty() {
-            "0".to_owned()
-        } else {
-            trimmed.to_owned()
-        }))
-    }
-
-    /// The normal form: comparing it as text is comparing sequencers.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Sequencer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Sequencer {
-    type Error = InvalidSequencer;
-    fn try_from(text: String) -> Result<Self, InvalidSequencer> {
-        Self::new(&text)
-    }
-}
-
-impl From<Sequencer> for String {
-    fn from(sequencer: Sequencer) -> Self {
-        sequencer.0
-    }
-}
-
-/// A branch's name, as far as it is used: compared, shown, handed to a build.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Branch(String);
-
-/// Text that is no branch's name.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} is no branch name: 1 to 244 characters, without spaces, control characters or any of ~^:?*[\\"
-)]
-pub struct InvalidBranch(String);
-
-impl Branch {
-    /// Checks and takes a branch's name; the rules are git's, as far as they concern single characters.
-    ///
-    /// # Errors
-    /// If a character is not allowed, or there are none or more than 244 of them.
-    pub fn new(name: impl Into<String>) -> Result<Self, InvalidBranch> {
-        let name = name.into();
-        let fits = |c: char| !c.is_control() && !c.is_whitespace() && !"~^:?*[\\".contains(c);
-        if name.is_empty() || name.chars().count() > 244 || !name.chars().all(fits) {
-            return Err(InvalidBranch(shown(&name, 100)));
-        }
-        Ok(Self(name))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Branch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.0, 244))
-    }
-}
-
-impl std::str::FromStr for Branch {
-    type Err = InvalidBranch;
-    fn from_str(name: &str) -> Result<Self, InvalidBranch> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for Branch {
-    type Error = InvalidBranch;
-    fn try_from(name: String) -> Result<Self, InvalidBranch> {
-        Self::new(name)
-    }
-}
-
-impl From<Branch> for String {
-    fn from(branch: Branch) -> Self {
-        branch.0
-    }
-}
 
 /// What happened to an object, by either route (EventBridge, or an S3 notification).
 #[derive(Debug, Clone, PartialEq, Eq)]

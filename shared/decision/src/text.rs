@@ -31,7 +31,9 @@ fn is_disguise(c: char) -> bool {
 /// `text` cut to at most `max` characters, never within one.
 #[must_use]
 pub fn cut(text: &str, max: usize) -> &str {
-    text.char_indices().nth(max).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+    text.char_indices()
+        .nth(max)
+        .map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
 /// A subject that SNS takes for e-mail: ASCII, no control character, fewer than 100 characters,
@@ -41,7 +43,15 @@ pub fn cut(text: &str, max: usize) -> &str {
 pub fn subject(text: &str) -> String {
     let one_line: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else if c.is_ascii() { c } else { '?' })
+        .map(|c| {
+            if c.is_control() {
+                ' '
+            } else if c.is_ascii() {
+                c
+            } else {
+                '?'
+            }
+        })
         .collect();
     cut(one_line.trim(), 99).trim_end().to_owned()
 }
@@ -52,7 +62,10 @@ mod tests {
 
     #[test]
     fn control_characters_become_visible() {
-        assert_eq!(shown("a\0b\r\nc\u{1b}[31md", 99), "a\\u{0}b\\u{d}\\u{a}c\\u{1b}[31md");
+        assert_eq!(
+            shown("a\0b\r\nc\u{1b}[31md", 99),
+            "a\\u{0}b\\u{d}\\u{a}c\\u{1b}[31md"
+        );
         assert_eq!(shown("abc\u{202e}piz.exe", 99), "abc\\u{202e}piz.exe");
     }
 

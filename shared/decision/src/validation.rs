@@ -79,7 +79,11 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn new(check: Check, verdict: Verdict, evidence: impl Into<String>) -> Self {
-        Self { check, verdict, evidence: evidence.into() }
+        Self {
+            check,
+            verdict,
+            evidence: evidence.into(),
+        }
     }
 }
 
@@ -98,7 +102,12 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { max_p95_ms: 3000.0, max_error_percent: 1.0, min_samples: 10, max_slowdown: 2.0 }
+        Self {
+            max_p95_ms: 3000.0,
+            max_error_percent: 1.0,
+            min_samples: 10,
+            max_slowdown: 2.0,
+        }
     }
 }
 
@@ -115,7 +124,11 @@ pub struct Report {
 impl Report {
     /// Sums findings up.
     pub fn of(findings: Vec<Finding>) -> Self {
-        let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Inconclusive);
+        let verdict = findings
+            .iter()
+            .map(|finding| finding.verdict)
+            .max()
+            .unwrap_or(Verdict::Inconclusive);
         Self { verdict, findings }
     }
 
@@ -130,8 +143,10 @@ impl Report {
     pub fn summary(&self, max: usize) -> String {
         let mut lines: Vec<&Finding> = self.findings.iter().collect();
         lines.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
-        let text: Vec<String> =
-            lines.iter().map(|f| format!("{} {}: {}", f.check, f.verdict, f.evidence)).collect();
+        let text: Vec<String> = lines
+            .iter()
+            .map(|f| format!("{} {}: {}", f.check, f.verdict, f.evidence))
+            .collect();
         crate::text::cut(&format!("{}. {}", self.verdict, text.join("; ")), max).to_owned()
     }
 }

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_unreadable_time_does_not_lose_the_event() {
-        let event = json!({"detail": {"alarmName": "errors", "state": {"value": "ALARM", "timestamp": "soon"}}});
+        let event =
+            json!({"detail": {"alarmName": "errors", "state": {"value": "ALARM", "timestamp": "soon"}}});
         assert_eq!(AlarmChange::parse(event).unwrap().at, None);
     }
 

@@ -73,11 +73,17 @@ impl AppSpec {
     /// # Errors
     /// What is missing or malformed. More than one resource is refused: CodeDeploy takes exactly one.
     pub fn parse(text: &str) -> Result<Self, EventError> {
-        let document: Document = serde_yaml_ng::from_str(text)
-            .map_err(|error| EventError::Json { what: WHAT, problem: error.to_string() })?;
+        let document: Document = serde_yaml_ng::from_str(text).map_err(|error| EventError::Json {
+            what: WHAT,
+            problem: error.to_string(),
+        })?;
         let mut resources = document.resources.into_iter().flat_map(BTreeMap::into_values);
         let (Some(Resource { properties }), None) = (resources.next(), resources.next()) else {
-            return Err(EventError::field(WHAT, "Resources", "must name exactly one function"));
+            return Err(EventError::field(
+                WHAT,
+                "Resources",
+                "must name exactly one function",
+            ));
         };
         Ok(Self {
             current: properties.current.as_ref().map(Number::version).transpose()?,

@@ -79,7 +79,10 @@ impl Asked {
             });
         }
         let hook: Hook = read("CodeDeploy hook event", "", event)?;
-        Ok(Self::Hook { deployment: hook.deployment, hook_execution: hook.hook_execution })
+        Ok(Self::Hook {
+            deployment: hook.deployment,
+            hook_execution: hook.hook_execution,
+        })
     }
 }
 
@@ -91,19 +94,32 @@ mod tests {
 
     #[test]
     fn a_hook_names_its_deployment_and_execution() {
-        let asked = Asked::parse(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "x", "New": 1})).unwrap();
-        assert!(matches!(asked, Asked::Hook { deployment, hook_execution } if deployment.as_str() == "d-1" && hook_execution == "x"));
+        let asked =
+            Asked::parse(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "x", "New": 1}))
+                .unwrap();
+        assert!(
+            matches!(asked, Asked::Hook { deployment, hook_execution } if deployment.as_str() == "d-1" && hook_execution == "x")
+        );
     }
 
     #[test]
     fn a_job_may_have_neither_parameters_nor_a_token() {
         let asked = Asked::parse(json!({"CodePipeline.job": {"id": "11111111-abcd"}})).unwrap();
-        assert!(matches!(asked, Asked::Job { parameters: None, continuation: None, .. }));
+        assert!(matches!(
+            asked,
+            Asked::Job {
+                parameters: None,
+                continuation: None,
+                ..
+            }
+        ));
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let error = Asked::parse(json!({"DeploymentId": "d-1"})).unwrap_err().to_string();
+        let error = Asked::parse(json!({"DeploymentId": "d-1"}))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("LifecycleEventHookExecutionId"), "{error}");
     }
 }

@@ -43,9 +43,10 @@ pub fn invocation(probe: Option<&Probe>) -> Finding {
         Some(Answer::Refused) => finding(Verdict::Failed, "a sound request was refused".to_owned()),
         Some(Answer::Broke { error }) => finding(Verdict::Failed, format!("it broke: {}", shown(error, 200))),
         Some(Answer::Throttled) => finding(Verdict::Inconclusive, "the request was throttled".to_owned()),
-        Some(Answer::Unreachable { error }) => {
-            finding(Verdict::Inconclusive, format!("it could not be invoked: {}", shown(error, 200)))
-        }
+        Some(Answer::Unreachable { error }) => finding(
+            Verdict::Inconclusive,
+            format!("it could not be invoked: {}", shown(error, 200)),
+        ),
     }
 }
 
@@ -53,33 +54,59 @@ pub fn invocation(probe: Option<&Probe>) -> Finding {
 #[must_use]
 pub fn error_handling(probes: &[Probe]) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::ErrorHandling, verdict, evidence);
-    let served = probes.iter().filter(|probe| probe.answer == Answer::Served).count();
-    let refused = probes.iter().filter(|probe| probe.answer == Answer::Refused).count();
+    let served = probes
+        .iter()
+        .filter(|probe| probe.answer == Answer::Served)
+        .count();
+    let refused = probes
+        .iter()
+        .filter(|probe| probe.answer == Answer::Refused)
+        .count();
     let broke = probes.iter().find_map(|probe| match &probe.answer {
         Answer::Broke { error } => Some(error),
         _ => None,
     });
     if let Some(error) = broke {
-        return finding(Verdict::Failed, format!("a bad request broke it: {}", shown(error, 200)));
+        return finding(
+            Verdict::Failed,
+            format!("a bad request broke it: {}", shown(error, 200)),
+        );
     }
     if served > 0 {
-        return finding(Verdict::Failed, format!("{served} of {} bad requests were served", probes.len()));
+        return finding(
+            Verdict::Failed,
+            format!("{served} of {} bad requests were served", probes.len()),
+        );
     }
     if refused == 0 || refused < probes.len() {
-        return finding(Verdict::Inconclusive, format!("{refused} of {} bad requests were answered", probes.len()));
+        return finding(
+            Verdict::Inconclusive,
+            format!("{refused} of {} bad requests were answered", probes.len()),
+        );
     }
-    finding(Verdict::Passed, format!("{refused} of {refused} bad requests were refused"))
+    finding(
+        Verdict::Passed,
+        format!("{refused} of {refused} bad requests were refused"),
+    )
 }
 
 /// *Performance*: percentiles of the served requests against the bound.
 #[must_use]
 pub fn performance(probes: &[Probe], bounds: &Bounds) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::Performance, verdict, evidence);
-    let mut millis: Vec<f64> = probes.iter().filter(|p| p.answer == Answer::Served).map(|p| p.millis).collect();
+    let mut millis: Vec<f64> = probes
+        .iter()
+        .filter(|p| p.answer == Answer::Served)
+        .map(|p| p.millis)
+        .collect();
     if as_u64(millis.len()) < bounds.min_samples {
         return finding(
             Verdict::Inconclusive,
-            format!("{} requests were served, at least {} are needed", millis.len(), bounds.min_samples),
+            format!(
+                "{} requests were served, at least {} are needed",
+                millis.len(),
+                bounds.min_samples
+            ),
         );
     }
     millis.sort_by(f64::total_cmp);
@@ -89,7 +116,14 @@ pub fn performance(probes: &[Probe], bounds: &Bounds) -> Finding {
         millis.len(),
         bounds.max_p95_ms
     );
-    finding(if p95 <= bounds.max_p95_ms { Verdict::Passed } else { Verdict::Failed }, evidence)
+    finding(
+        if p95 <= bounds.max_p95_ms {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        },
+        evidence,
+    )
 }
 
 /// *Concurrent load*: failures and throttles of `concurrency` requests at a time.
@@ -100,7 +134,10 @@ pub fn load(probes: &[Probe], concurrency: u32, bounds: &Bounds) -> Finding {
     if total < bounds.min_samples {
         return finding(
             Verdict::Inconclusive,
-            format!("{total} requests were made, at least {} are needed", bounds.min_samples),
+            format!(
+                "{total} requests were made, at least {} are needed",
+                bounds.min_samples
+            ),
         );
     }
     let count = |wanted: fn(&Answer) -> bool| as_u64(probes.iter().filter(|p| wanted(&p.answer)).count());
@@ -127,10 +164,17 @@ pub fn load(probes: &[Probe], concurrency: u32, bounds: &Bounds) -> Finding {
 pub fn logs(lines: Option<&[String]>) -> Finding {
     match lines {
         None => Finding::new(Check::Logs, Verdict::Inconclusive, "the logs could not be read"),
-        Some([]) => Finding::new(Check::Logs, Verdict::Passed, "no error since the deployment began"),
+        Some([]) => Finding::new(
+            Check::Logs,
+            Verdict::Passed,
+            "no error since the deployment began",
+        ),
         Some([first, ..]) => {
             let count = lines.map_or(0, <[String]>::len);
-            let evidence = format!("{count} error lines since the deployment began, the first: {}", shown(first.trim(), 200));
+            let evidence = format!(
+                "{count} error lines since the deployment began, the first: {}",
+                shown(first.trim(), 200)
+            );
             Finding::new(Check::Logs, Verdict::Failed, evidence)
         }
     }
@@ -144,7 +188,11 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 
 pub(super) fn percent(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    let share = if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+    let share = if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    };
     share
 }
 
@@ -168,26 +216,47 @@ mod tests {
 
     #[test]
     fn a_refused_sound_request_and_a_served_bad_one_fail() {
-        assert_eq!(invocation(Some(&probe(Answer::Refused, 1.0))).verdict, Verdict::Failed);
+        assert_eq!(
+            invocation(Some(&probe(Answer::Refused, 1.0))).verdict,
+            Verdict::Failed
+        );
         assert_eq!(error_handling(&served(1, 1.0)).verdict, Verdict::Failed);
-        assert_eq!(error_handling(&[probe(Answer::Refused, 1.0)]).verdict, Verdict::Passed);
-        let broke = probe(Answer::Broke { error: "TypeError".to_owned() }, 1.0);
-        assert_eq!(error_handling(&[probe(Answer::Refused, 1.0), broke]).verdict, Verdict::Failed);
+        assert_eq!(
+            error_handling(&[probe(Answer::Refused, 1.0)]).verdict,
+            Verdict::Passed
+        );
+        let broke = probe(
+            Answer::Broke {
+                error: "TypeError".to_owned(),
+            },
+            1.0,
+        );
+        assert_eq!(
+            error_handling(&[probe(Answer::Refused, 1.0), broke]).verdict,
+            Verdict::Failed
+        );
     }
 
     #[test]
     fn no_data_is_never_a_pass() {
         let bounds = Bounds::default();
-        for finding in
-            [invocation(None), error_handling(&[]), performance(&[], &bounds), load(&[], 5, &bounds), logs(None)]
-        {
+        for finding in [
+            invocation(None),
+            error_handling(&[]),
+            performance(&[], &bounds),
+            load(&[], 5, &bounds),
+            logs(None),
+        ] {
             assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
         }
     }
 
     #[test]
     fn the_bound_itself_passes_and_one_above_fails() {
-        let bounds = Bounds { max_p95_ms: 100.0, ..Bounds::default() };
+        let bounds = Bounds {
+            max_p95_ms: 100.0,
+            ..Bounds::default()
+        };
         assert_eq!(performance(&served(20, 100.0), &bounds).verdict, Verdict::Passed);
         assert_eq!(performance(&served(20, 100.1), &bounds).verdict, Verdict::Failed);
         let mut one_outlier = served(19, 10.0);

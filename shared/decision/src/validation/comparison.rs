@@ -32,13 +32,18 @@ pub fn comparison(new: VersionMetrics, old: Option<VersionMetrics>, bounds: &Bou
     if new.invocations < bounds.min_samples {
         return finding(
             Verdict::Inconclusive,
-            format!("the new version has {} invocations, at least {} are needed", new.invocations, bounds.min_samples),
+            format!(
+                "the new version has {} invocations, at least {} are needed",
+                new.invocations, bounds.min_samples
+            ),
         );
     }
     let old = old.filter(|old| old.invocations >= bounds.min_samples);
     let new_errors = new.error_percent();
     // The old version's own errors are not the new one's fault.
-    let allowed = old.map_or(0.0, |old| old.error_percent()).max(bounds.max_error_percent);
+    let allowed = old
+        .map_or(0.0, |old| old.error_percent())
+        .max(bounds.max_error_percent);
     let (p50, p95) = (new.p50_ms.unwrap_or(f64::NAN), new.p95_ms.unwrap_or(f64::NAN));
     // The medians are compared, and the 95th percentile is held to the bound alone: a new version's has a
     // share of cold starts that the old one's no longer has.
@@ -76,7 +81,12 @@ mod tests {
     use super::*;
 
     fn metrics(invocations: u64, errors: u64, millis: f64) -> VersionMetrics {
-        VersionMetrics { invocations, errors, p50_ms: Some(millis), p95_ms: Some(millis) }
+        VersionMetrics {
+            invocations,
+            errors,
+            p50_ms: Some(millis),
+            p95_ms: Some(millis),
+        }
     }
 
     fn verdict(new: VersionMetrics, old: Option<VersionMetrics>) -> Verdict {
@@ -86,24 +96,44 @@ mod tests {
     #[test]
     fn too_few_invocations_are_inconclusive() {
         assert_eq!(verdict(metrics(9, 9, 1.0), None), Verdict::Inconclusive);
-        assert_eq!(verdict(VersionMetrics::default(), Some(metrics(1000, 0, 10.0))), Verdict::Inconclusive);
+        assert_eq!(
+            verdict(VersionMetrics::default(), Some(metrics(1000, 0, 10.0))),
+            Verdict::Inconclusive
+        );
     }
 
     #[test]
     fn more_errors_than_before_fail_but_not_the_same_share() {
-        assert_eq!(verdict(metrics(100, 5, 10.0), Some(metrics(900, 0, 10.0))), Verdict::Failed);
-        assert_eq!(verdict(metrics(100, 5, 10.0), Some(metrics(900, 45, 10.0))), Verdict::Passed);
+        assert_eq!(
+            verdict(metrics(100, 5, 10.0), Some(metrics(900, 0, 10.0))),
+            Verdict::Failed
+        );
+        assert_eq!(
+            verdict(metrics(100, 5, 10.0), Some(metrics(900, 45, 10.0))),
+            Verdict::Passed
+        );
     }
 
     #[test]
     fn twice_as_slow_fails_and_noise_does_not() {
-        assert_eq!(verdict(metrics(100, 0, 500.0), Some(metrics(900, 0, 200.0))), Verdict::Failed);
-        assert_eq!(verdict(metrics(100, 0, 40.0), Some(metrics(900, 0, 25.0))), Verdict::Passed);
+        assert_eq!(
+            verdict(metrics(100, 0, 500.0), Some(metrics(900, 0, 200.0))),
+            Verdict::Failed
+        );
+        assert_eq!(
+            verdict(metrics(100, 0, 40.0), Some(metrics(900, 0, 25.0))),
+            Verdict::Passed
+        );
     }
 
     #[test]
     fn cold_starts_of_a_new_version_do_not_fail_it() {
-        let new = VersionMetrics { invocations: 134, errors: 0, p50_ms: Some(11.0), p95_ms: Some(97.0) };
+        let new = VersionMetrics {
+            invocations: 134,
+            errors: 0,
+            p50_ms: Some(11.0),
+            p95_ms: Some(97.0),
+        };
         assert_eq!(verdict(new, Some(metrics(1884, 0, 11.0))), Verdict::Passed);
     }
 
