@@ -84,6 +84,7 @@ impl Emulator {
             self.authorization(model.signing_name())
                 .map(|value| (header::AUTHORIZATION, value)),
         );
+        headers.extend(self.host.get().map(|value| (header::HOST, value.clone())));
         let response = self
             .send(outgoing.method, &outgoing.path, headers, outgoing.body.into())
             .await?;
