@@ -60,7 +60,7 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
                 match one_message(message.arrivals, app, &invocation).await {
                     Ok(done) => outcome.uploads.extend(done),
                     Err(error) => {
-                        warn!(message = message.id, %error, "a message of the batch failed");
+                        warn!(id = message.id, %error, "a message of the batch failed");
                         outcome.batch_item_failures.push(ItemFailure {
                             item_identifier: message.id,
                         });

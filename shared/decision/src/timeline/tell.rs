@@ -160,10 +160,11 @@ fn stages(subject: &Subject, timeline: &Timeline, region: &str, all: &mut Vec<Du
     }
 }
 
-/// The failed actions of that attempt: those that ended while it went on.
+/// The failed actions of that attempt: those that ended while it went on. The attempt's own end may come
+/// from an event, in whole seconds.
 fn failed_actions<'a>(timeline: &'a Timeline, stage: &str, progress: &Progress) -> Vec<&'a Action> {
     let within = |action: &&Action| match (action.progress.ended, progress.started, progress.ended) {
-        (Some(at), Some(from), Some(to)) => from <= at && at <= to,
+        (Some(at), Some(from), Some(to)) => (from.as_second()..=to.as_second() + 1).contains(&at.as_second()),
         _ => true,
     };
     timeline

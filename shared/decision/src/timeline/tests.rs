@@ -165,6 +165,59 @@ fn a_waiting_approval_is_announced_and_its_failure_is_called_what_it_is() {
 }
 
 #[test]
+fn a_failed_stage_names_the_actions_of_that_attempt_alone() {
+    let failed = |millisecond: i64, error: &str| Action {
+        stage: "Build".to_owned(),
+        name: "Compile".to_owned(),
+        category: "Build".to_owned(),
+        provider: "CodeBuild".to_owned(),
+        external: None,
+        error: Some(error.to_owned()),
+        progress: Progress {
+            state: State::Failed,
+            started: Some(at(millisecond / 1000 - 5)),
+            ended: Some(Timestamp::from_millisecond(1_800_000_000_000 + millisecond).unwrap()),
+        },
+    };
+    let actions = [("a1", failed(9_250, "first")), ("a2", failed(70_900, "second"))];
+    let actions = actions.map(|(id, action)| (id.to_owned(), action)).into();
+    let reading = Reading {
+        status: Some(State::Failed),
+        actions,
+        ..Reading::default()
+    };
+    // The event's time is the end of the second attempt, cut to whole seconds.
+    let hint = Hint {
+        stage: Some("Build".to_owned()),
+        state: State::Failed,
+        attempt: 2,
+        at: Some(at(70)),
+    };
+    let changes = observe(&Timeline::default(), &reading.observed(Some(&hint)));
+    let body = |key: &str| match changes
+        .due
+        .iter()
+        .find(|due| due.key == key)
+        .map(|due| &due.message)
+    {
+        Some(Message::Notice(notice)) => notice.body.clone(),
+        _ => panic!("{:?}", keys(&changes)),
+    };
+    let (first, second) = (
+        body("notice/stage/Build/1/Failed"),
+        body("notice/stage/Build/2/Failed"),
+    );
+    assert!(
+        first.contains("Reason: first") && !first.contains("Reason: second"),
+        "{first}"
+    );
+    assert!(
+        second.contains("Reason: second") && !second.contains("Reason: first"),
+        "{second}"
+    );
+}
+
+#[test]
 fn a_foreign_build_is_told_of_and_a_runs_own_build_is_not() {
     let mut seen = Timeline::default();
     let build = Build {
