@@ -240,6 +240,11 @@ impl MetricAlarm {
         };
         let period = whole(input, "Period").filter(|period| *period > 0);
         let period = period.ok_or_else(|| invalid("Period must not be null."))?;
+        if !matches!(period, 10 | 20 | 30) && period % 60 != 0 {
+            return Err(invalid(format!(
+                "The value {period} for parameter Period is invalid; valid are 10, 20, 30 and multiples of 60."
+            )));
+        }
         let statistic = match (optional(input, "Statistic"), optional(input, "ExtendedStatistic")) {
             (Some(one), None) | (None, Some(one)) => one,
             _ => {
