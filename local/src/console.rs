@@ -33,7 +33,10 @@ impl Default for Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { started: Instant::now(), bar: Mutex::new(bar) }
+        Self {
+            started: Instant::now(),
+            bar: Mutex::new(bar),
+        }
     }
 }
 

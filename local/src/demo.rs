@@ -47,7 +47,11 @@ pub struct DemoError {
 
 impl DemoError {
     pub(crate) fn new(step: &str, cause: impl ToString) -> Self {
-        Self { step: step.to_owned(), cause: cause.to_string(), log: None }
+        Self {
+            step: step.to_owned(),
+            cause: cause.to_string(),
+            log: None,
+        }
     }
 
     pub(crate) fn with_log(mut self, log: impl ToString) -> Self {
@@ -105,7 +109,9 @@ pub(crate) struct Stage<'a> {
 /// What is missing on the machine.
 pub async fn set_up(console: &Console) -> Result<(), DemoError> {
     let paths = Paths::find().map_err(|error| DemoError::new("finding the project", error))?;
-    let tools = crate::tools::ensure(&paths.target, &|text| console.note(text)).await.map_err(StartError::from)?;
+    let tools = crate::tools::ensure(&paths.target, &|text| console.note(text))
+        .await
+        .map_err(StartError::from)?;
     console.good(&format!("ready: {}", tools.venv.display()));
     Ok(())
 }
@@ -117,8 +123,11 @@ pub async fn set_up(console: &Console) -> Result<(), DemoError> {
 pub async fn start(console: &Console, options: &running::Options) -> Result<Running, DemoError> {
     let paths = Paths::find().map_err(|error| DemoError::new("finding the project", error))?;
     console.heading("Preparing");
+    crate::gateway::check(options.port).map_err(StartError::from)?;
     // What is missing on the machine is said before anything is built.
-    crate::tools::ensure(&paths.target, &|text| console.note(text)).await.map_err(StartError::from)?;
+    crate::tools::ensure(&paths.target, &|text| console.note(text))
+        .await
+        .map_err(StartError::from)?;
     if !functions::are_built(&paths) {
         console.note("building the functions; the first time this takes one to three minutes on two cores");
     }
@@ -147,8 +156,16 @@ pub async fn run(
     let installed = install::install(running, &plan).await?;
     console.good(&format!("pipeline {}", installed.pipeline));
     install::deploy_first_version(running, &installed).await?;
-    console.good(&format!("{} 1.0.0 serves through its alias {}", installed.function, installed.alias));
-    let stage = Stage { running, installed: &installed, console, manual };
+    console.good(&format!(
+        "{} 1.0.0 serves through its alias {}",
+        installed.function, installed.alias
+    ));
+    let stage = Stage {
+        running,
+        installed: &installed,
+        console,
+        manual,
+    };
     let mut summary = Summary::default();
     if scenario != Scenario::Rollback {
         console.heading("A good version goes out");
@@ -172,7 +189,9 @@ pub fn tell_urls(console: &Console, running: &Running, installed_url: Option<&st
     if let Some(answers) = installed_url {
         console.note(&format!("approvals: {answers}"));
     }
-    console.note(&format!("AWS CLI:   aws --endpoint-url {url} codepipeline list-pipelines"));
+    console.note(&format!(
+        "AWS CLI:   aws --endpoint-url {url} codepipeline list-pipelines"
+    ));
     console.note("           (any credentials do; the region is us-east-1)");
     console.note(&format!("logs:      {}", running.logs.display()));
 }

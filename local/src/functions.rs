@@ -51,12 +51,25 @@ pub async fn build(paths: &Paths) -> Result<(), BuildError> {
     let mut command = Command::new(cargo);
     // No `--package`: features are then resolved for the whole workspace, and what this program was
     // built with is not built again.
-    command.arg("build").current_dir(&paths.project).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .arg("build")
+        .current_dir(&paths.project)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     // `cargo run` describes its own package to the program it runs; passed on, that makes build scripts
     // that look at it run again, and all that depends on them.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"].iter().any(|p| text.starts_with(p)) {
+        if [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ]
+        .iter()
+        .any(|p| text.starts_with(p))
+        {
             command.env_remove(&name);
         }
     }
@@ -67,5 +80,9 @@ pub async fn build(paths: &Paths) -> Result<(), BuildError> {
         command.args(["--bin", &name]);
     }
     command.arg("--target-dir").arg(&paths.target);
-    if command.status().await?.success() { Ok(()) } else { Err(BuildError::Cargo) }
+    if command.status().await?.success() {
+        Ok(())
+    } else {
+        Err(BuildError::Cargo)
+    }
 }

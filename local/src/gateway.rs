@@ -90,6 +90,24 @@ impl Drop for Gateway {
     }
 }
 
+/// Whether the port is free now, so that a taken one is said before anything starts.
+///
+/// # Errors
+/// It is taken, or the system refuses it.
+pub fn check(port: u16) -> Result<(), GatewayError> {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map(drop)
+        .map_err(|source| refused(port, source))
+}
+
+fn refused(port: u16, source: std::io::Error) -> GatewayError {
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        GatewayError::PortTaken { port }
+    } else {
+        GatewayError::Listen { port, source }
+    }
+}
+
 /// Serves a cloud on a port of 127.0.0.1; 0 is any free one. Engines must be registered before.
 ///
 /// # Errors
@@ -97,13 +115,7 @@ impl Drop for Gateway {
 pub async fn serve(cloud: Arc<LocalCloud>, port: u16) -> Result<Gateway, GatewayError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
-        .map_err(|source| {
-            if source.kind() == std::io::ErrorKind::AddrInUse {
-                GatewayError::PortTaken { port }
-            } else {
-                GatewayError::Listen { port, source }
-            }
-        })?;
+        .map_err(|source| refused(port, source))?;
     let addr = listener
         .local_addr()
         .map_err(|source| GatewayError::Listen { port, source })?;

@@ -120,19 +120,38 @@ pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Ins
     let stack = format!("signalbox-{environment}");
     let outputs = create_stack(running, &stack, &template, &parameters).await?;
     let output = |name: &str| {
-        outputs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).ok_or_else(|| {
-            InstallError::Malformed { file: "template.yaml".to_owned(), problem: format!("it has no output {name}") }
-        })
+        outputs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .ok_or_else(|| InstallError::Malformed {
+                file: "template.yaml".to_owned(),
+                problem: format!("it has no output {name}"),
+            })
     };
     installed.ledger_table = output("LedgerTableName")?;
     installed.answer_url = output("AnswerUrl")?;
-    subscribe(running, plan, &output("ApprovalTopicArn")?, &output("NoticeTopicArn")?).await?;
+    subscribe(
+        running,
+        plan,
+        &output("ApprovalTopicArn")?,
+        &output("NoticeTopicArn")?,
+    )
+    .await?;
     Ok(installed)
 }
 
-async fn call(running: &Running, service: &str, operation: &str, input: Value) -> Result<Value, InstallError> {
+async fn call(
+    running: &Running,
+    service: &str,
+    operation: &str,
+    input: Value,
+) -> Result<Value, InstallError> {
     let answer = running.call(service, operation, input).await;
-    answer.map_err(|error| InstallError::Refused { what: format!("{service} {operation}"), error })
+    answer.map_err(|error| InstallError::Refused {
+        what: format!("{service} {operation}"),
+        error,
+    })
 }
 
 fn read(project: &Path, file: &str) -> Result<String, InstallError> {
@@ -149,17 +168,32 @@ async fn make_bucket(running: &Running, bucket: &str, source: bool) -> Result<()
         error: AwsError::new(failure.code.as_deref().unwrap_or("NoAnswer"), failure.message),
     };
     let s3 = running.s3();
-    s3.create_bucket().bucket(bucket).send().await.map_err(|error| refused(aws_failure(&error)))?;
-    let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    let request = s3.put_bucket_versioning().bucket(bucket).versioning_configuration(versioning);
-    request.send().await.map_err(|error| refused(aws_failure(&error)))?;
+    s3.create_bucket()
+        .bucket(bucket)
+        .send()
+        .await
+        .map_err(|error| refused(aws_failure(&error)))?;
+    let versioning = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    let request = s3
+        .put_bucket_versioning()
+        .bucket(bucket)
+        .versioning_configuration(versioning);
+    request
+        .send()
+        .await
+        .map_err(|error| refused(aws_failure(&error)))?;
     if source {
         let notifications = NotificationConfiguration::builder()
             .event_bridge_configuration(EventBridgeConfiguration::builder().build())
             .build();
         let request = s3.put_bucket_notification_configuration().bucket(bucket);
         let request = request.notification_configuration(notifications);
-        request.send().await.map_err(|error| refused(aws_failure(&error)))?;
+        request
+            .send()
+            .await
+            .map_err(|error| refused(aws_failure(&error)))?;
     }
     Ok(())
 }
@@ -184,22 +218,41 @@ pub async fn create_stack(
     });
     call(running, "cloudformation", "CreateStack", input).await?;
     loop {
-        let answer = call(running, "cloudformation", "DescribeStacks", json!({ "StackName": stack })).await?;
+        let answer = call(
+            running,
+            "cloudformation",
+            "DescribeStacks",
+            json!({ "StackName": stack }),
+        )
+        .await?;
         let described = answer.pointer("/Stacks/0").cloned().unwrap_or_default();
-        let status = described.get("StackStatus").and_then(Value::as_str).unwrap_or_default();
+        let status = described
+            .get("StackStatus")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         match status {
             "CREATE_COMPLETE" => return Ok(outputs(&described)),
             _ if status.ends_with("IN_PROGRESS") => tokio::time::sleep(Duration::from_millis(50)).await,
             _ => {
                 let reason = first_failure(running, stack).await;
-                return Err(InstallError::Stack { stack: stack.to_owned(), status: status.to_owned(), reason });
+                return Err(InstallError::Stack {
+                    stack: stack.to_owned(),
+                    status: status.to_owned(),
+                    reason,
+                });
             }
         }
     }
 }
 
 fn outputs(stack: &Value) -> Vec<(String, String)> {
-    let text = |output: &Value, name: &str| output.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |output: &Value, name: &str| {
+        output
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     stack
         .get("Outputs")
         .and_then(Value::as_array)
@@ -210,16 +263,41 @@ fn outputs(stack: &Value) -> Vec<(String, String)> {
 }
 
 async fn first_failure(running: &Running, stack: &str) -> String {
-    let events = running.call("cloudformation", "DescribeStackEvents", json!({ "StackName": stack })).await;
+    let events = running
+        .call(
+            "cloudformation",
+            "DescribeStackEvents",
+            json!({ "StackName": stack }),
+        )
+        .await;
     let events = events.unwrap_or_default();
-    let failed = events.get("StackEvents").and_then(Value::as_array).into_iter().flatten().rev().find(|event| {
-        event.get("ResourceStatus").and_then(Value::as_str).is_some_and(|status| status.ends_with("FAILED"))
-    });
-    let text = |name: &str| failed.and_then(|event| event.get(name)).and_then(Value::as_str).unwrap_or("unknown");
+    let failed = events
+        .get("StackEvents")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .rev()
+        .find(|event| {
+            event
+                .get("ResourceStatus")
+                .and_then(Value::as_str)
+                .is_some_and(|status| status.ends_with("FAILED"))
+        });
+    let text = |name: &str| {
+        failed
+            .and_then(|event| event.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or("unknown")
+    };
     format!("{}: {}", text("LogicalResourceId"), text("ResourceStatusReason"))
 }
 
-async fn subscribe(running: &Running, plan: &Plan, approvals: &str, notices: &str) -> Result<(), InstallError> {
+async fn subscribe(
+    running: &Running,
+    plan: &Plan,
+    approvals: &str,
+    notices: &str,
+) -> Result<(), InstallError> {
     for approver in &plan.approvers {
         let input = json!({
             "TopicArn": approvals, "Protocol": "email", "Endpoint": approver,
@@ -233,9 +311,30 @@ async fn subscribe(running: &Running, plan: &Plan, approvals: &str, notices: &st
 }
 
 async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), InstallError> {
-    let pipeline_role = make_role(running, installed, "pipeline", "codepipeline.amazonaws.com", json!([])).await?;
-    let stack_role = make_role(running, installed, "stack", "cloudformation.amazonaws.com", json!([])).await?;
-    let build_role = make_role(running, installed, "build", "codebuild.amazonaws.com", build_policy(running, installed)).await?;
+    let pipeline_role = make_role(
+        running,
+        installed,
+        "pipeline",
+        "codepipeline.amazonaws.com",
+        json!([]),
+    )
+    .await?;
+    let stack_role = make_role(
+        running,
+        installed,
+        "stack",
+        "cloudformation.amazonaws.com",
+        json!([]),
+    )
+    .await?;
+    let build_role = make_role(
+        running,
+        installed,
+        "build",
+        "codebuild.amazonaws.com",
+        build_policy(running, installed),
+    )
+    .await?;
     let fill = |text: &str| {
         [
             ("${Environment}", installed.environment.as_str()),
@@ -247,7 +346,10 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
             ("${BuildRoleArn}", &build_role),
             ("${CloudFormationRoleArn}", &stack_role),
             ("${Runtime}", RUNTIME),
-            ("${DeploymentConfigName}", deployment_config(&installed.environment)),
+            (
+                "${DeploymentConfigName}",
+                deployment_config(&installed.environment),
+            ),
         ]
         .iter()
         .fold(text.to_owned(), |text, (token, value)| text.replace(token, value))
@@ -255,12 +357,18 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
     for (service, operation, file) in [
         ("codebuild", "CreateProject", "build.json".to_owned()),
         ("codebuild", "CreateProject", "integration-test.json".to_owned()),
-        ("codepipeline", "CreatePipeline", format!("{}.json", installed.environment)),
+        (
+            "codepipeline",
+            "CreatePipeline",
+            format!("{}.json", installed.environment),
+        ),
     ] {
         let file = format!("templates/pipeline/{file}");
         let text = fill(&read(&running.paths.project, &file)?);
-        let input = serde_json::from_str(&text)
-            .map_err(|error| InstallError::Malformed { file, problem: error.to_string() })?;
+        let input = serde_json::from_str(&text).map_err(|error| InstallError::Malformed {
+            file,
+            problem: error.to_string(),
+        })?;
         call(running, service, operation, input).await?;
     }
     Ok(())
@@ -269,7 +377,11 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
 /// The key that a developer of the environment's own branch uploads to.
 #[must_use]
 pub fn source_key(environment: &str) -> String {
-    let branch = if environment == "production" { "main" } else { "develop" };
+    let branch = if environment == "production" {
+        "main"
+    } else {
+        "develop"
+    };
     format!("source/{branch}/lambda-function.zip")
 }
 
@@ -295,9 +407,13 @@ async fn make_role(
     });
     let input = json!({ "RoleName": name, "AssumeRolePolicyDocument": trust.to_string() });
     call(running, "iam", "CreateRole", input).await?;
-    if statements.as_array().is_some_and(|statements| !statements.is_empty()) {
+    if statements
+        .as_array()
+        .is_some_and(|statements| !statements.is_empty())
+    {
         let document = json!({ "Version": "2012-10-17", "Statement": statements });
-        let input = json!({ "RoleName": name, "PolicyName": purpose, "PolicyDocument": document.to_string() });
+        let input =
+            json!({ "RoleName": name, "PolicyName": purpose, "PolicyDocument": document.to_string() });
         call(running, "iam", "PutRolePolicy", input).await?;
     }
     Ok(format!("arn:aws:iam::{}:role/{name}", running.cloud.account().id))
@@ -332,8 +448,14 @@ pub async fn deploy_first_version(running: &Running, installed: &Installed) -> R
         .cloud
         .put_object(&installed.artifact_bucket, &key, package)
         .await
-        .map_err(|error| InstallError::Refused { what: format!("upload of {key}"), error })?;
-    let template = read(&running.paths.project, "templates/lambda-deployment-template.yaml")?;
+        .map_err(|error| InstallError::Refused {
+            what: format!("upload of {key}"),
+            error,
+        })?;
+    let template = read(
+        &running.paths.project,
+        "templates/lambda-deployment-template.yaml",
+    )?;
     let parameters = [
         ("Environment", installed.environment.as_str()),
         ("FunctionName", &installed.function),
@@ -344,5 +466,7 @@ pub async fn deploy_first_version(running: &Running, installed: &Installed) -> R
         ("Runtime", RUNTIME),
         ("DeploymentConfigName", deployment_config(&installed.environment)),
     ];
-    create_stack(running, &installed.function, &template, &parameters).await.map(drop)
+    create_stack(running, &installed.function, &template, &parameters)
+        .await
+        .map(drop)
 }

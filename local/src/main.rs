@@ -87,10 +87,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log();
     let console = Console::default();
-    let ended = tokio::select! {
-        ended = command(&arguments.command, &console) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Ended::Interrupted),
-    };
+    let ended = command(&arguments.command, &console).await;
     console.finish();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,7 +101,9 @@ async fn main() -> ExitCode {
 
 /// The engines' own warnings, only where somebody asks for them.
 fn start_log() {
-    let level = std::env::var("SIGNALBOX_LOG").ok().and_then(|level| level.parse().ok());
+    let level = std::env::var("SIGNALBOX_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level.unwrap_or(tracing::Level::ERROR))
@@ -127,11 +126,35 @@ async fn command(command: &Command, console: &Console) -> Result<(), Ended> {
     match command {
         Command::Demo(arguments) => run_demo(arguments, console).await,
         Command::Up(cloud) => {
-            let running = demo::start(console, &options(cloud, UP_PORT)).await?;
+            let running = interruptible(demo::start(console, &options(cloud, UP_PORT))).await?;
             demo::tell_urls(console, &running, None);
             stay(running).await
         }
-        Command::Setup => demo::set_up(console).await.map_err(Ended::from),
+        Command::Setup => interruptible(demo::set_up(console)).await,
+    }
+}
+
+/// Ctrl-C, or what a service manager sends instead.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => (),
+        () = terminated => (),
+    }
+}
+
+/// Runs to the end or to Ctrl-C, whichever comes first. What is under way is dropped, and ends with that.
+async fn interruptible<T>(work: impl Future<Output = Result<T, DemoError>>) -> Result<T, Ended> {
+    tokio::select! {
+        outcome = work => outcome.map_err(Ended::from),
+        () = interrupted() => Err(Ended::Interrupted),
     }
 }
 
@@ -144,16 +167,13 @@ fn options(cloud: &Cloud, port: u16) -> running::Options {
 }
 
 async fn run_demo(arguments: &DemoArguments, console: &Console) -> Result<(), Ended> {
-    let mut running = demo::start(console, &options(&arguments.cloud, 0)).await?;
+    let mut running = interruptible(demo::start(console, &options(&arguments.cloud, 0))).await?;
     let scenario = match arguments.scenario {
         Show::Release => Scenario::Release,
         Show::Rollback => Scenario::Rollback,
         Show::All => Scenario::All,
     };
-    let outcome = tokio::select! {
-        outcome = demo::run(&running, console, scenario, arguments.manual) => outcome.map_err(Ended::from),
-        _ = tokio::signal::ctrl_c() => Err(Ended::Interrupted),
-    };
+    let outcome = interruptible(demo::run(&running, console, scenario, arguments.manual)).await;
     if matches!(outcome, Err(Ended::Failed(_))) {
         // The message names a log: it must still be there.
         running.keep_files();
@@ -190,7 +210,7 @@ fn tell(summary: &Summary, arguments: &DemoArguments, console: &Console) -> Resu
 
 /// Stays until Ctrl-C, which is then the good end.
 async fn stay(running: Running) -> Result<(), Ended> {
-    let _ = tokio::signal::ctrl_c().await;
+    interrupted().await;
     running.stop().await;
     Ok(())
 }

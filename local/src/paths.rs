@@ -27,14 +27,24 @@ impl Paths {
             binaries.pop();
         }
         let target = binaries.parent().unwrap_or(&binaries).to_owned();
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned();
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .to_owned();
         if !project.join("template.yaml").is_file() {
             return Err(std::io::Error::new(
                 std::io::ErrorKind::NotFound,
-                format!("there is no template.yaml in {}: was the project moved? Build it again", project.display()),
+                format!(
+                    "there is no template.yaml in {}: was the project moved? Build it again",
+                    project.display()
+                ),
             ));
         }
-        Ok(Self { project, target, binaries })
+        Ok(Self {
+            project,
+            target,
+            binaries,
+        })
     }
 
     /// What survives between starts: the virtual environment, caches of builds, logs.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use signalbox_local_cloudformation::CloudFormationEngine;
 use signalbox_local_cloudwatch::CloudWatchEngine;
 use signalbox_local_codebuild::CodeBuildEngine;
@@ -12,7 +13,6 @@ use signalbox_local_core::{Account, AwsError, Caller, Clock, Cloud};
 use signalbox_local_eventbridge::EventBridgeEngine;
 use signalbox_local_lambda::LambdaEngine;
 use signalbox_local_wire::Models;
-use serde_json::Value;
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -72,7 +72,9 @@ pub struct Running {
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,6 +84,7 @@ impl Running {
     /// # Errors
     /// What is missing on the machine (all of it at once, before anything starts), or what did not start.
     pub async fn start(paths: Paths, options: &Options, progress: &dyn Fn(&str)) -> Result<Self, StartError> {
+        gateway::check(options.port)?;
         let tools = tools::ensure(&paths.target, progress).await?;
         let work_dir = make_work_dir(&paths)?;
         let logs = work_dir.path().join("logs");
@@ -96,7 +99,11 @@ impl Running {
                 Some(Moto::start(&tools, work_dir.path()).await?)
             }
         };
-        let emulator = moto.as_ref().map(Moto::url).or(options.emulator.as_deref()).unwrap_or_default();
+        let emulator = moto
+            .as_ref()
+            .map(Moto::url)
+            .or(options.emulator.as_deref())
+            .unwrap_or_default();
         let cloud = LocalCloud::new(
             Account::default(),
             Clock::new(options.scale),
@@ -150,7 +157,9 @@ impl Running {
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local");
         let aws = signalbox_bootstrap::Aws::new(Account::default().region, credentials, Some(self.url()));
-        let config = aws_sdk_s3::config::Builder::from(aws.sdk()).force_path_style(true).build();
+        let config = aws_sdk_s3::config::Builder::from(aws.sdk())
+            .force_path_style(true)
+            .build();
         aws_sdk_s3::Client::from_conf(config)
     }
 
@@ -206,7 +215,14 @@ fn lambda_options(paths: &Paths, tools: &Tools, logs: &std::path::Path) -> signa
 fn build_options(paths: &Paths, tools: &Tools, logs: &std::path::Path) -> signalbox_local_codebuild::Options {
     let directory = |program: &std::path::Path| program.parent().map(std::path::Path::to_owned);
     signalbox_local_codebuild::Options {
-        tools: [directory(&tools.aws), directory(&tools.node), directory(&tools.npm)].into_iter().flatten().collect(),
+        tools: [
+            directory(&tools.aws),
+            directory(&tools.node),
+            directory(&tools.npm),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         cache_dir: paths.home().join("build-cache"),
         log_dir: logs.to_owned(),
         env: vec![("SIGNALBOX_LOCAL".to_owned(), "true".to_owned())],

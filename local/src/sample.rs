@@ -17,7 +17,13 @@ pub enum Behaviour {
 }
 
 /// What is left out: what a build makes anew.
-const LEFT_OUT: [&str; 5] = ["node_modules", "reports", ".eslintcache", "coverage", "function.zip"];
+const LEFT_OUT: [&str; 5] = [
+    "node_modules",
+    "reports",
+    ".eslintcache",
+    "coverage",
+    "function.zip",
+];
 
 /// Zips the sample as `version`, with the application's CloudFormation template beside it.
 ///
@@ -33,7 +39,9 @@ pub fn package(project: &Path, version: &str, behaviour: Behaviour) -> std::io::
         .filter_entry(|entry| !LEFT_OUT.iter().any(|name| entry.file_name() == *name));
     for entry in entries {
         let entry = entry?;
-        let Ok(name) = entry.path().strip_prefix(&sample) else { continue };
+        let Ok(name) = entry.path().strip_prefix(&sample) else {
+            continue;
+        };
         if !entry.file_type().is_file() || name == Path::new(RELEASE) {
             continue;
         }
@@ -43,7 +51,9 @@ pub fn package(project: &Path, version: &str, behaviour: Behaviour) -> std::io::
     zip.start_file(RELEASE, options)?;
     zip.write_all(release(version, behaviour).to_string().as_bytes())?;
     zip.start_file("templates/lambda-deployment-template.yaml", options)?;
-    zip.write_all(&std::fs::read(project.join("templates/lambda-deployment-template.yaml"))?)?;
+    zip.write_all(&std::fs::read(
+        project.join("templates/lambda-deployment-template.yaml"),
+    )?)?;
     Ok(zip.finish()?.into_inner())
 }
 
@@ -57,7 +67,9 @@ pub fn function_zip(project: &Path, version: &str, behaviour: Behaviour) -> std:
     let options = SimpleFileOptions::default().unix_permissions(0o644);
     for entry in WalkDir::new(&source).sort_by_file_name() {
         let entry = entry?;
-        let Ok(name) = entry.path().strip_prefix(&source) else { continue };
+        let Ok(name) = entry.path().strip_prefix(&source) else {
+            continue;
+        };
         if entry.file_type().is_file() && name != Path::new("release.json") {
             zip.start_file(name.to_string_lossy(), options)?;
             zip.write_all(&std::fs::read(entry.path())?)?;

@@ -6,9 +6,21 @@ use std::process::Command;
 fn every_missing_variable_is_named_at_once() {
     let output = Command::new(env!("CARGO_BIN_EXE_track-run")).env_clear().output();
     let output = output.unwrap_or_else(|error| panic!("the binary must start: {error}"));
-    assert!(!output.status.success(), "it must not start without its configuration");
+    assert!(
+        !output.status.success(),
+        "it must not start without its configuration"
+    );
     let log = String::from_utf8_lossy(&output.stdout);
-    for variable in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "LEDGER_TABLE", "PIPELINE_NAME", "NOTICE_TOPIC_ARN"] {
-        assert!(log.contains(&format!("{variable} is not set")), "{variable} is not named in {log}");
+    for variable in [
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "LEDGER_TABLE",
+        "PIPELINE_NAME",
+        "NOTICE_TOPIC_ARN",
+    ] {
+        assert!(
+            log.contains(&format!("{variable} is not set")),
+            "{variable} is not named in {log}"
+        );
     }
 }

@@ -10,25 +10,37 @@ const STEP: &str = "answering the request for approval";
 /// for nobody: the run itself waits.
 pub(crate) async fn approve(stage: &Stage<'_>, run: &str) -> Result<(), DemoError> {
     let is_ours = |mail: &Mail| mail.to == APPROVER && mail.text.contains(run);
-    let mail = tokio::time::timeout(PATIENCE, stage.running.cloud.inbox().wait_for(is_ours)).await.map_err(|_| {
-        let log = format!("signalbox-{}-request-approval.log", stage.installed.environment);
-        DemoError::new(STEP, "no mail asked for it").with_log(stage.running.logs.join(log).display())
-    })?;
+    let mail = tokio::time::timeout(PATIENCE, stage.running.cloud.inbox().wait_for(is_ours))
+        .await
+        .map_err(|_| {
+            let log = format!("signalbox-{}-request-approval.log", stage.installed.environment);
+            DemoError::new(STEP, "no mail asked for it").with_log(stage.running.logs.join(log).display())
+        })?;
     let link = mail
         .text
         .split_whitespace()
         .find(|word| word.starts_with(&stage.installed.answer_url))
         .ok_or_else(|| DemoError::new(STEP, "the mail has no link"))?;
-    stage.console.good(&format!("request-approval asked {APPROVER}: \"{}\"", mail.subject));
+    stage.console.good(&format!(
+        "request-approval asked {APPROVER}: \"{}\"",
+        mail.subject
+    ));
     if stage.manual {
-        stage.console.heading("Your decision: open this page, and approve or reject");
+        stage
+            .console
+            .heading("Your decision: open this page, and approve or reject");
         stage.console.note(link);
-        stage.console.detail(&format!("the mail itself is in the inbox: {}/_signalbox/inbox", stage.running.url()));
+        stage.console.detail(&format!(
+            "the mail itself is in the inbox: {}/_signalbox/inbox",
+            stage.running.url()
+        ));
         stage.console.waiting("waiting for your answer");
         return Ok(());
     }
     answer(link).await?;
-    stage.console.good(&format!("approved over the page's form, as {APPROVER}"));
+    stage
+        .console
+        .good(&format!("approved over the page's form, as {APPROVER}"));
     Ok(())
 }
 
@@ -48,9 +60,14 @@ async fn answer(link: &str) -> Result<(), DemoError> {
     if !status.is_success() {
         return Err(DemoError::new(STEP, format!("the page answered {status}")));
     }
-    let nonce = between(&html, "name=\"nonce\" value=\"", "\"").ok_or_else(|| DemoError::new(STEP, "the page has no form"))?;
+    let nonce = between(&html, "name=\"nonce\" value=\"", "\"")
+        .ok_or_else(|| DemoError::new(STEP, "the page has no form"))?;
     let origin: String = link.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    let form = [("nonce", nonce), ("verdict", "approve"), ("comment", "Looks good in the demo")];
+    let form = [
+        ("nonce", nonce),
+        ("verdict", "approve"),
+        ("comment", "Looks good in the demo"),
+    ];
     let answer = client
         .post(link)
         .header("cookie", cookie)
@@ -60,7 +77,14 @@ async fn answer(link: &str) -> Result<(), DemoError> {
         .await
         .map_err(failed)?;
     let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(DemoError::new(STEP, format!("the answer was refused with {status}"))) }
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(DemoError::new(
+            STEP,
+            format!("the answer was refused with {status}"),
+        ))
+    }
 }
 
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {

@@ -14,9 +14,15 @@ pub(crate) struct Alias {
 pub(crate) async fn alias(stage: &Stage<'_>) -> Result<Alias, DemoError> {
     let input = json!({ "FunctionName": stage.installed.function, "Name": stage.installed.alias });
     let answer = stage.running.call("lambda", "GetAlias", input).await?;
-    let weights = answer.pointer("/RoutingConfig/AdditionalVersionWeights").and_then(Value::as_object);
+    let weights = answer
+        .pointer("/RoutingConfig/AdditionalVersionWeights")
+        .and_then(Value::as_object);
     Ok(Alias {
-        version: answer.get("FunctionVersion").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        version: answer
+            .get("FunctionVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         shared_with: weights
             .and_then(|weights| weights.iter().next())
             .and_then(|(version, weight)| Some((version.clone(), weight.as_f64()?))),
@@ -28,8 +34,13 @@ pub(crate) async fn newest_deployment(stage: &Stage<'_>) -> Result<Option<Value>
     let group = format!("{}-{}", stage.installed.function, stage.installed.alias);
     let input = json!({ "applicationName": stage.installed.function, "deploymentGroupName": group });
     let answer = stage.running.call("codedeploy", "ListDeployments", input).await?;
-    let Some(id) = answer.pointer("/deployments/0").and_then(Value::as_str) else { return Ok(None) };
-    let answer = stage.running.call("codedeploy", "GetDeployment", json!({ "deploymentId": id })).await?;
+    let Some(id) = answer.pointer("/deployments/0").and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let answer = stage
+        .running
+        .call("codedeploy", "GetDeployment", json!({ "deploymentId": id }))
+        .await?;
     Ok(answer.get("deploymentInfo").cloned())
 }
 
@@ -37,12 +48,26 @@ pub(crate) async fn newest_deployment(stage: &Stage<'_>) -> Result<Option<Value>
 pub(crate) async fn frozen(stage: &Stage<'_>, name: &str) -> Result<Option<String>, DemoError> {
     let answer = stage
         .running
-        .call("codepipeline", "GetPipelineState", json!({ "name": stage.installed.pipeline }))
+        .call(
+            "codepipeline",
+            "GetPipelineState",
+            json!({ "name": stage.installed.pipeline }),
+        )
         .await?;
-    let state = answer.get("stageStates").and_then(Value::as_array).into_iter().flatten();
+    let state = answer
+        .get("stageStates")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let mut state = state.filter(|state| state.get("stageName").and_then(Value::as_str) == Some(name));
     let transition = state.next().and_then(|state| state.get("inboundTransitionState"));
-    let enabled = transition.and_then(|t| t.get("enabled")).and_then(Value::as_bool).unwrap_or(true);
-    let reason = transition.and_then(|t| t.get("disabledReason")).and_then(Value::as_str).unwrap_or_default();
+    let enabled = transition
+        .and_then(|t| t.get("enabled"))
+        .and_then(Value::as_bool)
+        .unwrap_or(true);
+    let reason = transition
+        .and_then(|t| t.get("disabledReason"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Ok((!enabled).then(|| reason.to_owned()))
 }

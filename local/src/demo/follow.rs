@@ -41,8 +41,14 @@ async fn until_ended(stage: &Stage<'_>, run: &str) -> Result<Ended, DemoError> {
             }
         }
         let input = json!({ "pipelineName": stage.installed.pipeline, "pipelineExecutionId": run });
-        let answer = stage.running.call("codepipeline", "GetPipelineExecution", input).await?;
-        let status = answer.pointer("/pipelineExecution/status").and_then(Value::as_str).unwrap_or_default();
+        let answer = stage
+            .running
+            .call("codepipeline", "GetPipelineExecution", input)
+            .await?;
+        let status = answer
+            .pointer("/pipelineExecution/status")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if !matches!(status, "InProgress" | "Stopping") {
             return Ok(ended(status, &self::actions(stage, run).await?));
         }
@@ -53,8 +59,15 @@ async fn until_ended(stage: &Stage<'_>, run: &str) -> Result<Ended, DemoError> {
 /// The run's action executions, oldest first.
 async fn actions(stage: &Stage<'_>, run: &str) -> Result<Vec<Value>, DemoError> {
     let input = json!({ "pipelineName": stage.installed.pipeline, "filter": { "pipelineExecutionId": run } });
-    let answer = stage.running.call("codepipeline", "ListActionExecutions", input).await?;
-    let mut actions = answer.get("actionExecutionDetails").and_then(Value::as_array).cloned().unwrap_or_default();
+    let answer = stage
+        .running
+        .call("codepipeline", "ListActionExecutions", input)
+        .await?;
+    let mut actions = answer
+        .get("actionExecutionDetails")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     actions.reverse();
     Ok(actions)
 }
@@ -65,19 +78,30 @@ fn seconds(action: &Value) -> f64 {
 }
 
 fn tell(stage: &Stage<'_>, action: &Value, status: &str) {
-    let name = action.get("stageName").and_then(Value::as_str).unwrap_or_default();
+    let name = action
+        .get("stageName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let message = failure_of(action).unwrap_or_default();
     match status {
         "InProgress" => stage.console.waiting(&format!("{name} is in progress")),
-        "Succeeded" => stage.console.good(&format!("{name} succeeded in {:.1} s", seconds(action))),
-        other => stage.console.bad(&format!("{name} {} after {:.1} s: {message}", other.to_lowercase(), seconds(action))),
+        "Succeeded" => stage
+            .console
+            .good(&format!("{name} succeeded in {:.1} s", seconds(action))),
+        other => stage.console.bad(&format!(
+            "{name} {} after {:.1} s: {message}",
+            other.to_lowercase(),
+            seconds(action)
+        )),
     }
 }
 
 fn failure_of(action: &Value) -> Option<String> {
     let result = action.pointer("/output/executionResult")?;
     let text = |pointer: &str| result.pointer(pointer).and_then(Value::as_str);
-    text("/errorDetails/message").or_else(|| text("/externalExecutionSummary")).map(str::to_owned)
+    text("/errorDetails/message")
+        .or_else(|| text("/externalExecutionSummary"))
+        .map(str::to_owned)
 }
 
 fn ended(status: &str, actions: &[Value]) -> Ended {
@@ -86,7 +110,9 @@ fn ended(status: &str, actions: &[Value]) -> Ended {
     let mut failure = None;
     for action in actions {
         let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
-        let category = action.pointer("/input/actionTypeId/category").and_then(Value::as_str);
+        let category = action
+            .pointer("/input/actionTypeId/category")
+            .and_then(Value::as_str);
         if category == Some("Approval") {
             let summary = action.pointer("/output/executionResult/externalExecutionSummary");
             approval = summary.and_then(Value::as_str).map(str::to_owned);
@@ -100,8 +126,17 @@ fn ended(status: &str, actions: &[Value]) -> Ended {
                 stage.seconds += seconds;
                 stage.status = status;
             }
-            None => stages.push(StageSummary { name: name.to_owned(), status, seconds }),
+            None => stages.push(StageSummary {
+                name: name.to_owned(),
+                status,
+                seconds,
+            }),
         }
     }
-    Ended { status: status.to_owned(), stages, approval, failure }
+    Ended {
+        status: status.to_owned(),
+        stages,
+        approval,
+        failure,
+    }
 }

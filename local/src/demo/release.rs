@@ -27,11 +27,17 @@ pub(crate) async fn good(stage: &Stage<'_>, version: &str) -> Result<RunSummary,
         return Err(unexpected(stage, &started, &ended, "Succeeded"));
     }
     if after.version == before.version || after.shared_with.is_some() {
-        return Err(DemoError::new("shifting the traffic", format!("the alias still is {after:?}, as before")));
+        return Err(DemoError::new(
+            "shifting the traffic",
+            format!("the alias still is {after:?}, as before"),
+        ));
     }
     let served = |version: &str| counts.get(version).map_or(0, |answers| answers.served);
     if served(&after.version) == 0 || served(&before.version) == 0 {
-        return Err(DemoError::new("shifting the traffic", format!("not both versions served: {counts:?}")));
+        return Err(DemoError::new(
+            "shifting the traffic",
+            format!("not both versions served: {counts:?}"),
+        ));
     }
     stage.console.good(&format!(
         "version {} of the function served {} requests beside {} of version {}; now it serves all",
@@ -45,7 +51,10 @@ pub(crate) async fn good(stage: &Stage<'_>, version: &str) -> Result<RunSummary,
 
 /// Act two: the deployment must be stopped by the alarm, the alias must be back, the stage frozen, and
 /// somebody told.
-pub(crate) async fn bad(stage: &Stage<'_>, version: &str) -> Result<(RunSummary, RollbackSummary), DemoError> {
+pub(crate) async fn bad(
+    stage: &Stage<'_>,
+    version: &str,
+) -> Result<(RunSummary, RollbackSummary), DemoError> {
     const STEP: &str = "rolling back";
     let before = alias(stage).await?;
     let traffic = Traffic::start(stage);
@@ -57,28 +66,43 @@ pub(crate) async fn bad(stage: &Stage<'_>, version: &str) -> Result<(RunSummary,
     stage.console.waiting("waiting for the notice");
     let is_notice = |mail: &crate::inbox::Mail| mail.subject.starts_with("Rolled back");
     let inbox = stage.running.cloud.inbox();
-    let log = stage.running.logs.join(format!("signalbox-{}-roll-back.log", stage.installed.environment));
+    let log = stage
+        .running
+        .logs
+        .join(format!("signalbox-{}-roll-back.log", stage.installed.environment));
     let notice = tokio::time::timeout(Duration::from_secs(60), inbox.wait_for(is_notice))
         .await
-        .map_err(|_| DemoError::new(STEP, "no notice told that it was rolled back").with_log(log.display()))?;
+        .map_err(|_| {
+            DemoError::new(STEP, "no notice told that it was rolled back").with_log(log.display())
+        })?;
     let deployment = newest_rolled_back(stage).await?;
     let after = alias(stage).await?;
     if after.version != before.version || after.shared_with.is_some() {
-        let cause = format!("the alias is {after:?}; it should be back on version {}", before.version);
+        let cause = format!(
+            "the alias is {after:?}; it should be back on version {}",
+            before.version
+        );
         return Err(DemoError::new(STEP, cause).with_log(log.display()));
     }
     let reason = frozen(stage, RELEASE)
         .await?
         .ok_or_else(|| DemoError::new(STEP, "the Release stage is not frozen").with_log(log.display()))?;
     let rollback = rollback_summary(stage, &deployment, &before.version, &after.version)?;
-    let failed = traffic.by_version().get(&rollback.from_version).map_or(0, |answers| answers.failed);
+    let failed = traffic
+        .by_version()
+        .get(&rollback.from_version)
+        .map_or(0, |answers| answers.failed);
     stage.console.good(&format!(
         "roll-back stopped deployment {} {} ms after alarm {}; {failed} requests met version {}",
         rollback.deployment, rollback.latency_ms, rollback.alarm, rollback.from_version
     ));
-    stage.console.good(&format!("the alias is back on version {}", after.version));
+    stage
+        .console
+        .good(&format!("the alias is back on version {}", after.version));
     stage.console.good(&format!("{RELEASE} is frozen: {reason}"));
-    stage.console.good(&format!("the inbox has the notice \"{}\"", notice.subject));
+    stage
+        .console
+        .good(&format!("the inbox has the notice \"{}\"", notice.subject));
     Ok((summary(started, ended), rollback))
 }
 
@@ -128,7 +152,9 @@ fn unexpected(stage: &Stage<'_>, started: &Started, ended: &Ended, wanted: &str)
 /// The deployment that brought the bad version: the newest that is not itself a rollback.
 async fn newest_rolled_back(stage: &Stage<'_>) -> Result<Value, DemoError> {
     let newest = newest_deployment(stage).await?.unwrap_or_default();
-    let triggering = newest.pointer("/rollbackInfo/rollbackTriggeringDeploymentId").and_then(Value::as_str);
+    let triggering = newest
+        .pointer("/rollbackInfo/rollbackTriggeringDeploymentId")
+        .and_then(Value::as_str);
     let Some(id) = triggering else { return Ok(newest) };
     let input = serde_json::json!({ "deploymentId": id });
     let answer = stage.running.call("codedeploy", "GetDeployment", input).await?;
@@ -142,7 +168,11 @@ fn rollback_summary(
     alias_version_after: &str,
 ) -> Result<RollbackSummary, DemoError> {
     const STEP: &str = "summing the rollback up";
-    let id = deployment.get("deploymentId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = deployment
+        .get("deploymentId")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let seen = stage.running.events.events_seen();
     let alarm = seen
         .iter()
@@ -159,10 +189,16 @@ fn rollback_summary(
         .replace("+0000", "Z")
         .parse()
         .map_err(|error| DemoError::new(STEP, error))?;
-    let stopped = deployment.get("completeTime").and_then(Value::as_f64).unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit an i64")]
-    let stopped_at =
-        Timestamp::from_millisecond((stopped * 1000.0) as i64).map_err(|error| DemoError::new(STEP, error))?;
+    let stopped = deployment
+        .get("completeTime")
+        .and_then(Value::as_f64)
+        .unwrap_or_default();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds since 1970 fit an i64"
+    )]
+    let stopped_at = Timestamp::from_millisecond((stopped * 1000.0) as i64)
+        .map_err(|error| DemoError::new(STEP, error))?;
     let content = ["/revision/appSpecContent/content", "/revision/string/content"]
         .iter()
         .find_map(|pointer| deployment.pointer(pointer).and_then(Value::as_str))

@@ -100,10 +100,21 @@ impl Summary {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for run in &self.runs {
-            let approved = run.approved_by.as_deref().map_or(String::new(), |who| format!(", approved by {who}"));
-            let _ = writeln!(text, "Run {}: {} (started by {}{approved})", run.id, run.status, run.trigger);
+            let approved = run
+                .approved_by
+                .as_deref()
+                .map_or(String::new(), |who| format!(", approved by {who}"));
+            let _ = writeln!(
+                text,
+                "Run {}: {} (started by {}{approved})",
+                run.id, run.status, run.trigger
+            );
             for stage in &run.stages {
-                let _ = writeln!(text, "  {:<16} {:<10} {:>7.1} s", stage.name, stage.status, stage.seconds);
+                let _ = writeln!(
+                    text,
+                    "  {:<16} {:<10} {:>7.1} s",
+                    stage.name, stage.status, stage.seconds
+                );
             }
         }
         if let Some(rollback) = &self.rollback {

@@ -71,8 +71,14 @@ async fn requests(cloud: Arc<LocalCloud>, function: String, alias: String, count
             "Payload": base64(br#"{"action":"list"}"#),
         });
         under_way.spawn(async move {
-            let Ok(answer) = cloud.call(&Caller::Admin, "lambda", "Invoke", input).await else { return };
-            let version = answer.get("ExecutedVersion").and_then(|v| v.as_str()).unwrap_or("?").to_owned();
+            let Ok(answer) = cloud.call(&Caller::Admin, "lambda", "Invoke", input).await else {
+                return;
+            };
+            let version = answer
+                .get("ExecutedVersion")
+                .and_then(|v| v.as_str())
+                .unwrap_or("?")
+                .to_owned();
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
             let answers = counts.entry(version).or_default();
             if answer.get("FunctionError").is_some_and(|error| !error.is_null()) {

@@ -22,7 +22,11 @@ pub(crate) struct Started {
     pub(crate) revision: String,
 }
 
-pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviour) -> Result<Started, DemoError> {
+pub(crate) async fn upload(
+    stage: &Stage<'_>,
+    version: &str,
+    behaviour: Behaviour,
+) -> Result<Started, DemoError> {
     let step = "uploading the package";
     let package = sample::package(&stage.running.paths.project, version, behaviour)
         .map_err(|error| DemoError::new(step, error))?;
@@ -36,7 +40,10 @@ pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviou
         .key(&key)
         .metadata("branch", "main")
         .metadata("author", AUTHOR)
-        .metadata("codepipeline-artifact-revision-summary", format!("Version {version} of the sample"))
+        .metadata(
+            "codepipeline-artifact-revision-summary",
+            format!("Version {version} of the sample"),
+        )
         .body(ByteStream::from(package))
         .send()
         .await
@@ -47,11 +54,17 @@ pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviou
         stage.installed.source_bucket
     ));
     stage.console.waiting("waiting for start-run");
-    let run = tokio::time::timeout(TO_START, find_run(stage, &revision)).await.map_err(|_| {
-        DemoError::new("starting the run", "the upload started no run").with_log(
-            stage.running.logs.join(format!("signalbox-{}-start-run.log", stage.installed.environment)).display(),
-        )
-    })??;
+    let run = tokio::time::timeout(TO_START, find_run(stage, &revision))
+        .await
+        .map_err(|_| {
+            DemoError::new("starting the run", "the upload started no run").with_log(
+                stage
+                    .running
+                    .logs
+                    .join(format!("signalbox-{}-start-run.log", stage.installed.environment))
+                    .display(),
+            )
+        })??;
     stage.console.good(&format!("start-run started run {run}"));
     Ok(Started { run, revision })
 }
@@ -59,14 +72,22 @@ pub(crate) async fn upload(stage: &Stage<'_>, version: &str, behaviour: Behaviou
 async fn find_run(stage: &Stage<'_>, revision: &str) -> Result<String, DemoError> {
     let input = json!({ "pipelineName": stage.installed.pipeline });
     loop {
-        let answer = stage.running.call("codepipeline", "ListPipelineExecutions", input.clone()).await?;
+        let answer = stage
+            .running
+            .call("codepipeline", "ListPipelineExecutions", input.clone())
+            .await?;
         let runs = answer.get("pipelineExecutionSummaries").and_then(Value::as_array);
         let ours = runs.into_iter().flatten().find(|run| {
-            run.get("sourceRevisions").and_then(Value::as_array).into_iter().flatten().any(|source| {
-                source.get("revisionId").and_then(Value::as_str) == Some(revision)
-            })
+            run.get("sourceRevisions")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .any(|source| source.get("revisionId").and_then(Value::as_str) == Some(revision))
         });
-        if let Some(id) = ours.and_then(|run| run.get("pipelineExecutionId")).and_then(Value::as_str) {
+        if let Some(id) = ours
+            .and_then(|run| run.get("pipelineExecutionId"))
+            .and_then(Value::as_str)
+        {
             return Ok(id.to_owned());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
