@@ -128,10 +128,12 @@ pub async fn start(console: &Console, options: &running::Options) -> Result<Runn
     crate::tools::ensure(&paths.target, &|text| console.note(text))
         .await
         .map_err(StartError::from)?;
-    if !functions::are_built(&paths) {
+    if options.functions.is_none() && !functions::are_built(&paths) {
         console.note("building the functions; the first time this takes one to three minutes on two cores");
     }
-    functions::build(&paths).await?;
+    if options.functions.is_none() {
+        functions::build(&paths).await?;
+    }
     let running = Running::start(paths, options, &|text| console.note(text)).await?;
     console.good(&format!("local cloud at {}", running.url()));
     Ok(running)

@@ -43,6 +43,10 @@ struct Cloud {
     /// Another emulator than moto for what has no engine here.
     #[arg(long, value_name = "URL")]
     emulator: Option<String>,
+    /// Takes the functions' binaries from here instead of building them, such as target/release after
+    /// `cargo package-functions`.
+    #[arg(long, value_name = "DIR")]
+    functions: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -163,6 +167,7 @@ fn options(cloud: &Cloud, port: u16) -> running::Options {
         scale: cloud.scale,
         port: cloud.port.unwrap_or(port),
         emulator: cloud.emulator.clone(),
+        functions: cloud.functions.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
     }
 }
 

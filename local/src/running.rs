@@ -31,6 +31,8 @@ pub struct Options {
     pub port: u16,
     /// Another emulator than moto, by its URL.
     pub emulator: Option<String>,
+    /// Where the functions' binaries are, if not beside this program: `target/release` after packaging.
+    pub functions: Option<PathBuf>,
 }
 
 /// Why it does not start.
@@ -83,7 +85,14 @@ impl Running {
     ///
     /// # Errors
     /// What is missing on the machine (all of it at once, before anything starts), or what did not start.
-    pub async fn start(paths: Paths, options: &Options, progress: &dyn Fn(&str)) -> Result<Self, StartError> {
+    pub async fn start(
+        mut paths: Paths,
+        options: &Options,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, StartError> {
+        if let Some(functions) = &options.functions {
+            paths.binaries.clone_from(functions);
+        }
         gateway::check(options.port)?;
         let tools = tools::ensure(&paths.target, progress).await?;
         let work_dir = make_work_dir(&paths)?;

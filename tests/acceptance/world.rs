@@ -1,15 +1,19 @@
 //! The cloud that the tests share: the control plane of `staging`, with a pipeline of two quick stages
 //! in place of the application's own.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine;
 use serde_json::{Value, json};
-use signalbox_local::install::{self, Installed, Plan};
+use signalbox_ledger::Ledger;
 use signalbox_local::inbox::Mail;
+use signalbox_local::install::{self, Installed, Plan};
 use signalbox_local::paths::Paths;
 use signalbox_local::running::{Options, Running};
+use signalbox_local_eventbridge::DeliveryFaults;
 use tokio::time::{sleep, timeout};
 
 /// The first approver.
@@ -18,6 +22,9 @@ pub(crate) const ANN: &str = "ann@example.com";
 pub(crate) const BEN: &str = "ben@example.com";
 /// Who is told what happens.
 pub(crate) const TEAM: &str = "team@example.com";
+
+/// Uploads to a key with this in it reach no function by themselves: the test delivers their events.
+pub(crate) const MANUAL: &str = "/manual/";
 
 /// Configured durations pass this many times faster: a retry of Lambda's after a minute comes in two seconds.
 const SCALE: f64 = 30.0;
@@ -28,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) running: Running,
     pub(crate) installed: Installed,
+    /// Runs whose events are lost.
+    lost: Arc<Mutex<HashSet<String>>>,
 }
 
 /// What a function answered to an event that was handed to it directly.
@@ -57,9 +66,23 @@ impl World {
             watcher: TEAM.to_owned(),
         };
         let installed = install::install_control_plane(&running, &plan).await?;
-        let world = Self { running, installed };
+        let lost = Arc::new(Mutex::new(HashSet::new()));
+        running.events.set_faults(losing(lost.clone()));
+        let world = Self { running, installed, lost };
         world.create_pipeline().await?;
         Ok(world)
+    }
+
+    /// From now on, no event of this run reaches anybody.
+    pub(crate) fn lose_events_of(&self, run: &str) {
+        self.lost.lock().unwrap().insert(run.to_owned());
+    }
+
+    /// The environment's ledger, as a person with the right to it reads and writes it.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local");
+        let aws = signalbox_bootstrap::Aws::new("us-east-1".to_owned(), credentials, Some(self.running.url()));
+        Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), &self.installed.ledger_table)
     }
 
     pub(crate) async fn stop(&self) {
@@ -164,6 +187,15 @@ impl World {
             },
         })
     }
+}
+
+/// Loses what tests deliver themselves, and the events of lost runs.
+fn losing(runs: Arc<Mutex<HashSet<String>>>) -> DeliveryFaults {
+    let is_lost = move |event: &Value| {
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        text("/detail/object/key").contains(MANUAL) || runs.lock().unwrap().contains(text("/detail/execution-id"))
+    };
+    DeliveryFaults { drop: Some(Box::new(is_lost)), ..DeliveryFaults::default() }
 }
 
 /// Polls until there is something; fails with what was awaited.
