@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use signalbox_decision::text::shown;
+use signalbox_decision::timeline::State;
 use signalbox_events::codebuild::BuildEvent;
 use signalbox_events::codedeploy::DeploymentEvent;
-use signalbox_events::codepipeline::PipelineEvent;
+use signalbox_events::codepipeline::{Change as Changed, PipelineEvent};
 use signalbox_events::envelope::{Envelope, EventError};
 
 use crate::app::Config;
@@ -50,6 +51,21 @@ impl Change {
                 }
             }
         })
+    }
+}
+
+impl Change {
+    /// The state that the event speaks of.
+    pub(crate) fn state(&self) -> &State {
+        match self {
+            Self::Pipeline(event) => match &event.change {
+                Changed::Run { state } | Changed::Stage { state, .. } | Changed::Action { state, .. } => {
+                    state
+                }
+            },
+            Self::Build(event) => &event.state,
+            Self::Deployment(event) => &event.state,
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         }
     };
     let Changes { after, changed, due } = save(app, &observed, &invocation).await?;
-    log(&after);
+    log(&change, &after);
 
     let telling = effects::tell(app, &observed.subject, due, &invocation).await;
     // Remembered also if a later one could not be told: what went out must not go out again.
@@ -104,10 +104,16 @@ async fn save(app: &App, observed: &Observed, invocation: &Invocation) -> Result
 }
 
 /// A state that AWS has added is followed as one that goes on, and somebody should hear of it.
-fn log(timeline: &Timeline) {
+/// The event's own state is looked at too: where AWS's answers know better, it is not in the timeline.
+fn log(change: &Change, timeline: &Timeline) {
     let stages = timeline.stages.values().flatten();
-    for (_, progress) in timeline.run.iter().chain(stages) {
-        if let State::Other(word) = &progress.state {
+    let known = timeline
+        .run
+        .iter()
+        .chain(stages)
+        .map(|(_, progress)| &progress.state);
+    for state in known.chain([change.state()]) {
+        if let State::Other(word) = state {
             warn!(
                 state = word.escape_debug().to_string(),
                 "a state that is not known; taken as going on"
