@@ -13,7 +13,7 @@ use signalbox_local_core::Cloud;
 use crate::packages;
 use crate::runs;
 use crate::source::{Stored, automatic, manual, put, seen, through_sns, through_sqs};
-use crate::world::World;
+use crate::world::{Answer, World};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MONTH: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -77,7 +77,7 @@ pub(crate) async fn h02_the_same_event_concurrently_has_one_effect(world: &World
     let started: Vec<&str> = answers
         .iter()
         .filter(|it| !it.failed && it.done() == "started")
-        .map(|it| it.execution())
+        .map(Answer::execution)
         .collect();
     let [run] = started[..] else {
         panic!("not one of eight started it: {answers:?}")

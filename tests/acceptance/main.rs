@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
 mod delivery;
+mod fuzzing;
 mod packages;
 mod parsing;
+mod rejections;
 mod runs;
 mod source;
 mod tracking;
@@ -80,7 +82,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h07_a_lost_event_is_made_up_for_by_the_next,
             h08_a_retried_stage_has_a_new_notice,
         },
-        uploads::{
+        rejections::{
             h17_zero_bytes_are_rejected,
             h18_what_is_no_zip_is_rejected,
             h19_a_truncated_archive_is_rejected,
@@ -90,6 +92,8 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h23_a_symlink_is_rejected,
             h24_names_that_differ_only_in_case_are_rejected,
             h25_an_oversize_package_is_rejected,
+        },
+        uploads::{
             h26_a_folder_marker_is_ignored,
             h27_plus_and_space_in_a_key_arrive_byte_for_byte,
             h28_unicode_and_percent_signs_in_a_key_arrive_byte_for_byte,
@@ -106,6 +110,8 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h37_an_event_of_1_mb_is_fine,
             h38_control_characters_are_escaped_wherever_shown,
             h39_a_nesting_bomb_is_an_error,
+        },
+        fuzzing::{
             h40_fuzzed_events_never_panic,
         },
     )
