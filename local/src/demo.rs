@@ -9,6 +9,7 @@ mod summary;
 mod traffic;
 mod upload;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -46,7 +47,8 @@ pub struct DemoError {
 }
 
 impl DemoError {
-    pub(crate) fn new(step: &str, cause: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "what an error says is all that is kept of it")]
+    pub(crate) fn new(step: &str, cause: impl Display) -> Self {
         Self {
             step: step.to_owned(),
             cause: cause.to_string(),
@@ -54,7 +56,8 @@ impl DemoError {
         }
     }
 
-    pub(crate) fn with_log(mut self, log: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "a path's display is made for this call alone")]
+    pub(crate) fn with_log(mut self, log: impl Display) -> Self {
         self.log = Some(log.to_string());
         self
     }

@@ -123,10 +123,6 @@ impl Reader {
     }
 
     /// A variable that may be unset: the outer `None` is a mistake, the inner one is "not set".
-    #[expect(
-        clippy::option_option,
-        reason = "a mistake and an absent value are two different things"
-    )]
     pub fn optional<T>(&mut self, name: &str, what: &str) -> Option<Option<T>>
     where
         T: FromStr<Err: Display>,

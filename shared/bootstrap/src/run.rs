@@ -27,6 +27,7 @@ pub struct Invocation {
 ///
 /// Ends only when Lambda ends the process, or with a failure code where the configuration is wrong:
 /// every mistake is in the log, and Lambda reports the failed init.
+#[expect(clippy::needless_pass_by_value, reason = "a function's `main` hands both over for good")]
 pub fn run<A, O, E>(
     start: impl AsyncFnOnce(Reader, Aws) -> Result<A, ConfigErrors>,
     handle: impl AsyncFn(Value, &A, Invocation) -> Result<O, E>,
