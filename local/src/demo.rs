@@ -47,7 +47,6 @@ pub struct DemoError {
 }
 
 impl DemoError {
-    #[expect(clippy::needless_pass_by_value, reason = "what an error says is all that is kept of it")]
     pub(crate) fn new(step: &str, cause: impl Display) -> Self {
         Self {
             step: step.to_owned(),
@@ -56,7 +55,6 @@ impl DemoError {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a path's display is made for this call alone")]
     pub(crate) fn with_log(mut self, log: impl Display) -> Self {
         self.log = Some(log.to_string());
         self
