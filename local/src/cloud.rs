@@ -120,6 +120,15 @@ impl LocalCloud {
             .find(|engine| engine.service() == service)
     }
 
+    /// What each engine has: the service (botocore's name) and its operations, as AWS spells them.
+    #[must_use]
+    pub fn operations(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        let engines = self.engines.get().into_iter().flatten();
+        engines
+            .map(|engine| (engine.service(), engine.operations()))
+            .collect()
+    }
+
     pub(crate) fn engine_services(&self) -> Vec<&'static str> {
         self.engines
             .get()

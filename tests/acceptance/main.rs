@@ -3,16 +3,30 @@
 //!
 //! `cargo test --test acceptance -- h17` runs one.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
 
+mod cli;
+mod conformance;
 mod delivery;
 mod fuzzing;
+mod host;
+mod machine;
 mod packages;
 mod parsing;
+mod permissions;
+mod process;
 mod rejections;
 mod runs;
 mod source;
+mod template;
+mod tools;
 mod tracking;
+mod transformed;
 mod uploads;
 mod world;
 
@@ -34,7 +48,10 @@ fn main() -> ExitCode {
         Ok(world) => Arc::new(world),
         Err(error) => {
             use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "error: the local cloud does not start: {error}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: the local cloud does not start: {error}"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -54,7 +71,7 @@ macro_rules! trials {
     ($runtime:expr, $lazy:expr, $($module:ident :: { $($name:ident),* $(,)? }),* $(,)?) => {
         vec![$($({
             let (handle, lazy) = ($runtime.handle().clone(), Arc::clone($lazy));
-            Trial::test(stringify!($name), move || -> Result<(), Failed> {
+            Trial::test(concat!(stringify!($module), "::", stringify!($name)), move || -> Result<(), Failed> {
                 let world = lazy.get().ok_or("the world does not stand")?.clone();
                 handle.block_on($module::$name(&world));
                 Ok(())
@@ -113,6 +130,68 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         fuzzing::{
             h40_fuzzed_events_never_panic,
+        },
+        conformance::{
+            every_operation_of_an_engine_is_one_of_awss_model,
+            boto3_drives_every_operation_of_codepipeline,
+            boto3_drives_every_operation_of_codebuild,
+            boto3_drives_every_operation_of_codedeploy,
+            boto3_drives_every_operation_of_lambda,
+            boto3_drives_every_operation_of_cloudwatch,
+            boto3_drives_every_operation_of_eventbridge,
+            boto3_drives_every_operation_of_cloudformation,
+        },
+        cli::{
+            a_package_copied_with_the_cli_starts_a_run_that_the_cli_shows,
+            the_cli_shows_the_pipeline_and_its_state,
+            the_cli_says_what_aws_refuses,
+            the_cli_invokes_a_function_and_finds_its_logs,
+            the_cli_makes_and_lists_deployment_configurations,
+            the_cli_shows_stacks_rules_and_alarms,
+            the_cli_builds_and_finds_the_builds_log,
+            the_cli_reads_a_buckets_policy,
+        },
+        permissions::{
+            a_call_without_a_statement_is_denied_in_awss_words,
+            a_call_with_its_statement_is_allowed,
+            an_explicit_deny_wins_over_every_allow,
+            a_role_that_loses_its_policy_is_denied_at_once,
+            a_condition_on_the_resources_account_is_honoured,
+            a_condition_on_the_metrics_namespace_is_honoured,
+            a_functions_own_calls_are_checked_against_its_role,
+            what_roles_ask_for_is_remembered,
+            every_function_of_the_templates_has_a_role_of_its_own,
+            no_action_of_the_templates_has_a_wildcard,
+            every_star_for_a_resource_is_listed_with_its_reason,
+            every_action_of_the_templates_exists_in_aws,
+        },
+        template::{
+            every_variable_that_a_function_reads_is_set_for_it_and_no_other,
+            every_crate_of_functions_is_in_the_template_and_no_other,
+            every_function_keeps_logs_for_a_time_and_sends_traces,
+            what_an_asynchronous_function_fails_at_is_kept,
+            what_a_rule_cannot_hand_over_is_kept,
+            every_parameter_says_what_it_is_and_what_it_may_be,
+            cfn_lint_finds_nothing_in_either_template,
+            the_scan_for_variables_finds_each_way_of_reading_one,
+        },
+        host::{
+            what_a_function_throws_is_reported_and_its_process_lives_on,
+            a_function_that_exits_is_an_exit_error_and_is_replaced,
+            a_function_that_hangs_is_ended_at_its_time_out,
+            a_failed_asynchronous_invocation_is_tried_three_times_and_then_kept,
+            a_function_url_hands_requests_over_as_aws_does,
+            the_environments_functions_run_as_real_processes,
+        },
+        machine::{
+            help_says_what_there_is_and_how_it_ends,
+            a_taken_port_is_said_in_one_line_with_the_fix,
+            missing_tools_are_said_at_once_with_the_fix_before_anything_starts,
+            ctrl_c_ends_a_cloud_that_stays_and_leaves_nothing,
+            a_killed_cloud_leaves_no_process_behind,
+            a_second_cloud_stands_beside_the_first,
+            ctrl_c_in_the_middle_of_the_demo_leaves_nothing,
+            the_demo_does_its_whole_job_and_says_so_as_json,
         },
     )
 }

@@ -20,7 +20,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 # Names of one run of a script: the cloud is shared.
 SUFFIX = os.environ.get("SIGNALBOX_SUFFIX", "x")
-PATIENCE = 15
+PATIENCE = 60
 
 exercised = {}
 errors = []
