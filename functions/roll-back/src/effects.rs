@@ -1,24 +1,26 @@
 //! Carries a decision out. Every step may be repeated: claims keep what AWS does not make safe
 //! (`CreateDeployment` has no token, a mail cannot be taken back) to one effect.
+//!
+//! Before the first effect the ledger notes what is about to be rolled back. A crash anywhere after
+//! that is made good by the event's retry, even if the alarm has calmed down by then: either the
+//! effect did not happen, and the facts are judged anew, or it did, and what follows from it is done.
 
 use aws_sdk_codedeploy::types::{AlarmConfiguration, AppSpecContent, RevisionLocation, RevisionLocationType};
 use aws_sdk_codepipeline::types::StageTransitionType;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use signalbox_bootstrap::{Invocation, aws_failure};
-use signalbox_decision::names::VersionNumber;
+use signalbox_decision::names::{DeploymentId, VersionNumber};
 use signalbox_decision::rollback::{Decision, Deployment, Facts, Status, freeze_reason};
-use signalbox_decision::text::{shown, subject};
 use signalbox_events::alarm::AlarmChange;
-use signalbox_ledger::{Claim, ClaimKey, ClaimOutcome};
+use signalbox_ledger::ClaimKey;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::facts::ROLLBACK_MARK;
 use crate::handler::Outcome;
-
-/// How long a claim on a finished effect is remembered: far longer than any event is redelivered.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
+use crate::once::{Claimed, REMEMBERED, once};
+use crate::tell::{Action, page, tell};
 
 /// What carrying a decision out came to.
 pub(crate) enum Effect {
@@ -40,7 +42,8 @@ pub(crate) async fn execute(
 ) -> Result<Effect, Error> {
     let done = match decision {
         Decision::StopDeployment { deployment } => {
-            if !stop(app, &deployment).await? {
+            begin(app, change, &deployment, invocation).await?;
+            if !told_if_refused(app, change, &deployment, stop(app, &deployment).await, invocation).await? {
                 return Ok(Effect::Overtaken {
                     deployment: deployment.id.to_string(),
                 });
@@ -51,12 +54,38 @@ pub(crate) async fn execute(
             }
         }
         Decision::Redeploy { undone, version } => {
-            redeploy(app, change, facts, &undone, &version, invocation).await?
+            begin(app, change, &undone, invocation).await?;
+            let made = redeploy(app, change, &undone, &version, invocation).await;
+            let deployment = told_if_refused(app, change, &undone, made, invocation).await?;
+            let by = Action::Redeployed {
+                by: deployment.clone(),
+            };
+            aftermath(app, change, facts, &undone, by, invocation).await?;
+            Outcome::Redeployed {
+                undone: undone.id.to_string(),
+                deployment,
+            }
+        }
+        Decision::Finish { deployment, by } => {
+            let id = deployment.id.to_string();
+            let (action, outcome) = match by.map(|by| by.to_string()) {
+                None => (Action::Stopped, Outcome::Stopped { deployment: id }),
+                Some(by) => (
+                    Action::Redeployed { by: by.clone() },
+                    Outcome::Redeployed {
+                        undone: id,
+                        deployment: by,
+                    },
+                ),
+            };
+            aftermath(app, change, facts, &deployment, action, invocation).await?;
+            outcome
         }
         Decision::ReportOnly { deployment, reason } => {
             // A failed deployment was somebody's finding already, and its run has failed with it;
             // a stopped one still has to be frozen and told, whoever stopped it first.
             if deployment.status != Status::Failed {
+                begin(app, change, &deployment, invocation).await?;
                 aftermath(app, change, facts, &deployment, Action::Reported, invocation).await?;
             }
             Outcome::Reported {
@@ -64,13 +93,80 @@ pub(crate) async fn execute(
                 reason,
             }
         }
-        Decision::Page { reason } => {
-            page(app, change, &reason, invocation).await?;
+        Decision::Page { deployment, reason } => {
+            page(app, change, "page", deployment.as_str(), &reason, invocation).await?;
             Outcome::Paged { reason }
         }
         Decision::Nothing { reason } => Outcome::Ignored { reason },
     };
     Ok(Effect::Done(done))
+}
+
+const BEGUN: &str = "rollback-begun";
+
+/// Notes that this event is about to roll a deployment back, or to say that somebody did.
+async fn begin(
+    app: &App,
+    change: &AlarmChange,
+    deployment: &Deployment,
+    invocation: &Invocation,
+) -> Result<(), Error> {
+    let expires = invocation.now.saturating_add(REMEMBERED).ok();
+    app.ledger
+        .put_value(
+            BEGUN,
+            &event_name(change),
+            &json!(deployment.id),
+            invocation.now,
+            expires,
+        )
+        .await?;
+    Ok(())
+}
+
+/// What an earlier try of the same event was about to roll back.
+pub(crate) async fn begun(
+    app: &App,
+    change: &AlarmChange,
+    invocation: &Invocation,
+) -> Result<Option<DeploymentId>, Error> {
+    let begun = app
+        .ledger
+        .get_value(BEGUN, &event_name(change), invocation.now)
+        .await?;
+    Ok(begun.and_then(|begun| serde_json::from_value(begun).ok()))
+}
+
+/// The same for every delivery of one change of one alarm.
+fn event_name(change: &AlarmChange) -> String {
+    let at = change.at.map_or_else(|| "?".to_owned(), |at| at.to_string());
+    format!("{}@{at}", change.alarm)
+}
+
+/// Where AWS refuses a rollback for good, the bad version keeps its traffic: a person is told, and the
+/// refusal goes on to the dead-letter queue.
+async fn told_if_refused<T>(
+    app: &App,
+    change: &AlarmChange,
+    deployment: &Deployment,
+    result: Result<T, Error>,
+    invocation: &Invocation,
+) -> Result<T, Error> {
+    if let Err(Error::Aws { call, failure }) = &result
+        && !failure.retryable
+    {
+        let reason = format!("{call} for deployment {} was refused: {failure}", deployment.id);
+        page(
+            app,
+            change,
+            "page-refused",
+            deployment.id.as_str(),
+            &reason,
+            invocation,
+        )
+        .await?;
+    }
+    result
 }
 
 /// Stops a deployment and lets CodeDeploy move the traffic back; false where it had already ended.
@@ -101,35 +197,19 @@ async fn stop(app: &App, deployment: &Deployment) -> Result<bool, Error> {
 async fn redeploy(
     app: &App,
     change: &AlarmChange,
-    facts: &Facts,
     undone: &Deployment,
     version: &VersionNumber,
     invocation: &Invocation,
-) -> Result<Outcome, Error> {
-    let key = ClaimKey::new("redeploy", undone.id.as_str());
-    let deployment = match claim(app, &key, undone.id.as_str(), version.as_str(), invocation).await? {
-        Held::Done(deployment) => deployment,
-        Held::Won(claim) => {
-            let deployment = create(app, change, undone, version).await?;
-            app.ledger.complete(claim, &deployment, invocation.now).await?;
-            deployment
-        }
+) -> Result<String, Error> {
+    let claimed = Claimed {
+        key: ClaimKey::new("redeploy", undone.id.as_str()),
+        what: undone.id.as_str(),
+        payload: version.as_str(),
     };
-    aftermath(
-        app,
-        change,
-        facts,
-        undone,
-        Action::Redeployed {
-            by: deployment.clone(),
-        },
-        invocation,
-    )
-    .await?;
-    Ok(Outcome::Redeployed {
-        undone: undone.id.to_string(),
-        deployment,
+    once(app, claimed, invocation, async |_| {
+        create(app, change, undone, version).await
     })
+    .await
 }
 
 async fn create(
@@ -168,19 +248,15 @@ async fn create(
             call: "CreateDeployment",
             failure: aws_failure(&error),
         })?;
-    Ok(answer.deployment_id().unwrap_or_default().to_owned())
-}
-
-/// Who undid the deployment, and how.
-#[derive(Debug, Clone)]
-enum Action {
-    Stopped,
-    Redeployed { by: String },
-    Reported,
+    answer
+        .deployment_id()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::Unsettled("CodeDeploy did not say which deployment it created".to_owned()))
 }
 
 /// What follows a rollback, whoever did it: the stage is frozen, since the pipeline still holds the bad
-/// revision; the ledger remembers; people are told, once.
+/// revision; the ledger remembers; people are told. Each once: whoever enables the transition again has
+/// decided, and the alarm's next flutter must not undo that.
 async fn aftermath(
     app: &App,
     change: &AlarmChange,
@@ -189,31 +265,45 @@ async fn aftermath(
     action: Action,
     invocation: &Invocation,
 ) -> Result<(), Error> {
-    let acted_at = Timestamp::now();
-    freeze(app, change, deployment).await?;
-    let alarm_at = facts.alarm.as_ref().map(|alarm| alarm.since).or(change.at);
-    let verb = match &action {
-        Action::Stopped => "stopped",
-        Action::Redeployed { .. } => "redeployed",
-        Action::Reported => "reported",
+    let acted_at = match action {
+        Action::Stopped | Action::Reported => deployment.completed,
+        Action::Redeployed { .. } => None,
     };
-    let key = ClaimKey::new("rollback", deployment.id.as_str());
-    if let Held::Won(claim) = claim(app, &key, deployment.id.as_str(), "", invocation).await? {
+    let acted_at = acted_at.unwrap_or_else(Timestamp::now);
+    let id = deployment.id.as_str();
+    let claimed = |kind| Claimed {
+        key: ClaimKey::new(kind, id),
+        what: id,
+        payload: "",
+    };
+    let frozen = once(app, claimed("freeze"), invocation, async |_| {
+        freeze(app, change, deployment).await
+    })
+    .await;
+    // That the stage could not be frozen is one thing more to tell people, and no reason to tell nothing.
+    let not_frozen = match &frozen {
+        Ok(_) => None,
+        Err(Error::Aws { failure, .. }) => Some(failure.to_string()),
+        Err(_) => return frozen.map(drop),
+    };
+    once(app, claimed("rollback"), invocation, async |_| {
+        let alarm_at = facts.alarm.as_ref().map(|alarm| alarm.since).or(change.at);
         let record = json!({
             "deployment": deployment.id, "alarm": change.alarm, "alarm_at": alarm_at,
-            "stopped_at": acted_at, "action": verb,
+            "stopped_at": acted_at, "action": action.verb(),
             "function": deployment.function, "alias": deployment.alias,
             "from_version": deployment.to, "to_version": deployment.from,
-            "frozen_stage": app.config.release_stage,
+            "frozen_stage": not_frozen.is_none().then_some(&app.config.release_stage),
         });
-        app.ledger.record_rollback(deployment.id.as_str(), record).await?;
-        tell(app, change, facts, deployment, &action).await?;
-        app.ledger.complete(claim, verb, invocation.now).await?;
-    }
-    Ok(())
+        app.ledger.record_rollback(id, record).await?;
+        tell(app, change, facts, deployment, &action, not_frozen.as_deref()).await?;
+        Ok(action.verb().to_owned())
+    })
+    .await?;
+    frozen.map(drop)
 }
 
-async fn freeze(app: &App, change: &AlarmChange, deployment: &Deployment) -> Result<(), Error> {
+async fn freeze(app: &App, change: &AlarmChange, deployment: &Deployment) -> Result<String, Error> {
     app.pipelines
         .disable_stage_transition()
         .pipeline_name(app.config.pipeline.as_str())
@@ -226,120 +316,5 @@ async fn freeze(app: &App, change: &AlarmChange, deployment: &Deployment) -> Res
             call: "DisableStageTransition",
             failure: aws_failure(&error),
         })?;
-    Ok(())
-}
-
-async fn tell(
-    app: &App,
-    change: &AlarmChange,
-    facts: &Facts,
-    deployment: &Deployment,
-    action: &Action,
-) -> Result<(), Error> {
-    let good = deployment.from.as_ref().map_or("none", VersionNumber::as_str);
-    let what = match action {
-        Action::Stopped => format!(
-            "Deployment {} was stopped, and its traffic went back.",
-            deployment.id
-        ),
-        Action::Redeployed { by } => {
-            format!(
-                "Deployment {} had succeeded; deployment {by} brings the previous version back.",
-                deployment.id
-            )
-        }
-        Action::Reported => format!(
-            "Deployment {} was stopped by CodeDeploy or a person; nothing was added to that.",
-            deployment.id
-        ),
-    };
-    let reason = facts
-        .alarm
-        .as_ref()
-        .map_or(change.reason.as_str(), |alarm| alarm.reason.as_str());
-    let body = format!(
-        "{what}\n\nFunction: {} (alias {})\nBad version: {}\nGood version: {good}\nAlarm: {}\nReason: {}\n\n\
-         Stage {} of pipeline {} is frozen: the pipeline still holds the bad revision. When a good one is on its \
-         way, enable the stage's inbound transition:\n\n  aws codepipeline enable-stage-transition --pipeline-name {} \
-         --stage-name {} --transition-type Inbound\n",
-        deployment.function,
-        deployment.alias,
-        deployment.to,
-        shown(change.alarm.as_str(), 255),
-        shown(reason, 1000),
-        app.config.release_stage,
-        app.config.pipeline,
-        app.config.pipeline,
-        app.config.release_stage,
-    );
-    let title = format!(
-        "Rolled back: {} version {} ({})",
-        deployment.function, deployment.to, change.alarm
-    );
-    publish(app, &title, &body).await
-}
-
-async fn page(app: &App, change: &AlarmChange, reason: &str, invocation: &Invocation) -> Result<(), Error> {
-    let since = change.at.map_or_else(String::new, |at| at.to_string());
-    let key = ClaimKey::new("page", format!("{}/{since}", change.alarm));
-    if let Held::Won(claim) = claim(app, &key, change.alarm.as_str(), reason, invocation).await? {
-        let body = format!(
-            "Alarm {} fired, and nothing was rolled back: {reason}. A person must decide.\n",
-            change.alarm
-        );
-        publish(app, &format!("Needs a person: alarm {}", change.alarm), &body).await?;
-        app.ledger.complete(claim, "paged", invocation.now).await?;
-    }
-    Ok(())
-}
-
-async fn publish(app: &App, title: &str, body: &str) -> Result<(), Error> {
-    app.topics
-        .publish()
-        .topic_arn(&app.config.notice_topic)
-        .subject(subject(title))
-        .message(body)
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "Publish",
-            failure: aws_failure(&error),
-        })?;
-    Ok(())
-}
-
-enum Held {
-    Won(Claim),
-    Done(String),
-}
-
-/// The right to perform one effect of this rollback; an error where another invocation holds it now.
-async fn claim(
-    app: &App,
-    key: &ClaimKey,
-    what: &str,
-    payload: &str,
-    invocation: &Invocation,
-) -> Result<Held, Error> {
-    let until_deadline = invocation.deadline.duration_since(invocation.now);
-    let outcome = app
-        .ledger
-        .claim(
-            key,
-            &invocation.request_id,
-            invocation.now,
-            until_deadline,
-            REMEMBERED,
-            payload,
-        )
-        .await?;
-    match outcome {
-        ClaimOutcome::Won(claim) => Ok(Held::Won(claim)),
-        ClaimOutcome::Done(result) => Ok(Held::Done(result)),
-        ClaimOutcome::InProgress { .. } => Err(Error::Busy(what.to_owned())),
-        ClaimOutcome::Conflict => Err(Error::Deployment {
-            deployment: what.to_owned(),
-            problem: "the ledger holds the same rollback with another version".to_owned(),
-        }),
-    }
+    Ok("frozen".to_owned())
 }

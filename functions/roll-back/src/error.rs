@@ -30,6 +30,9 @@ pub(crate) enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// What was read changed, or is not all there yet.
+    #[error("{0}; the event will be tried again")]
+    Unsettled(String),
     /// Another invocation is at the same rollback.
     #[error("another invocation is rolling deployment {0} back")]
     Busy(String),
@@ -41,7 +44,10 @@ impl From<Error> for Failure {
         match error {
             Error::Event(_) | Error::Deployment { .. } => Self::permanent(message),
             Error::Aws { failure, .. } if !failure.retryable => Self::permanent(message),
-            Error::Ledger(_) | Error::Aws { .. } | Error::Busy(_) => Self::retryable(message),
+            Error::Ledger(error) if !error.is_retryable() => Self::permanent(message),
+            Error::Ledger(_) | Error::Aws { .. } | Error::Unsettled(_) | Error::Busy(_) => {
+                Self::retryable(message)
+            }
         }
     }
 }

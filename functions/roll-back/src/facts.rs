@@ -1,8 +1,8 @@
 //! Gathers what the arbiter needs: everything is read afresh, nothing is taken from the event.
 
 use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentOutput;
-use aws_sdk_codedeploy::types::{DeploymentInfo, DeploymentStatus, RevisionLocation};
-use jiff::Timestamp;
+use aws_sdk_codedeploy::types::{DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange};
+use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::{AlarmName, DeploymentId};
 use signalbox_decision::rollback::{AlarmNow, Deployment, Facts, Group, Status};
@@ -15,9 +15,30 @@ use crate::error::Error;
 /// `CreateDeployment` cannot set `creator`.
 pub(crate) const ROLLBACK_MARK: &str = "Signalbox rollback of ";
 
-pub(crate) async fn gather(app: &App, alarm: &AlarmName) -> Result<Facts, Error> {
-    let (alarm, group, newest) = tokio::try_join!(alarm_now(app, alarm), group(app), newest_deployment(app))?;
-    Ok(Facts { alarm, group, newest })
+/// A Lambda deployment is over after that, hooks included (CodeDeploy user guide, "Quotas": 48 hours of
+/// shifting and an hour for each hook); with an hour to spare for clocks.
+const LONGEST_DEPLOYMENT: SignedDuration = SignedDuration::from_hours(51);
+/// Pages of deployments that are read, of up to a hundred each: more than start one after the other in
+/// the days that matter.
+const MAX_PAGES: usize = 20;
+/// What `BatchGetDeployments` takes.
+const BATCH: usize = 25;
+
+pub(crate) async fn gather(
+    app: &App,
+    alarm: &AlarmName,
+    begun: Option<DeploymentId>,
+    now: Timestamp,
+) -> Result<Facts, Error> {
+    let (alarm, group, (newest, undone)) =
+        tokio::try_join!(alarm_now(app, alarm), group(app), newest_deployments(app, now))?;
+    Ok(Facts {
+        alarm,
+        group,
+        newest,
+        undone,
+        begun,
+    })
 }
 
 async fn alarm_now(app: &App, name: &AlarmName) -> Result<Option<AlarmNow>, Error> {
@@ -94,26 +115,93 @@ async fn group(app: &App) -> Result<Group, Error> {
     })
 }
 
-async fn newest_deployment(app: &App) -> Result<Option<Deployment>, Error> {
-    let answer = app
-        .deployments
-        .list_deployments()
-        .application_name(app.config.application.as_str())
-        .deployment_group_name(app.config.group.as_str())
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "ListDeployments",
-            failure: aws_failure(&error),
-        })?;
-    // Newest first by the API's own order; the first page holds far more than the one that is needed.
-    match answer.deployments().first() {
-        None => Ok(None),
-        Some(id) => deployment(app, id).await.map(Some),
+/// The newest deployment, and where it is a rollback, the newest that is none.
+async fn newest_deployments(
+    app: &App,
+    now: Timestamp,
+) -> Result<(Option<Deployment>, Option<Deployment>), Error> {
+    let ids = recent_ids(app, now).await?;
+    let mut recent = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(BATCH) {
+        recent.extend(details(app, ids).await?);
+    }
+    // AWS does not say in which order deployments are listed.
+    recent.sort_by_key(|info| std::cmp::Reverse(time(info.create_time())));
+    let id = |info: &DeploymentInfo| info.deployment_id().unwrap_or_default().to_owned();
+    let Some(newest) = recent.first() else {
+        return Ok((None, None));
+    };
+    let undone = recent.iter().find(|info| !is_rollback(info));
+    match undone.filter(|_| is_rollback(newest)) {
+        None => Ok((Some(deployment(app, &id(newest)).await?), None)),
+        Some(undone) => {
+            let (newest, undone) = (id(newest), id(undone));
+            let (newest, undone) = tokio::try_join!(deployment(app, &newest), deployment(app, &undone))?;
+            Ok((Some(newest), Some(undone)))
+        }
     }
 }
 
-pub(crate) async fn deployment(app: &App, id: &str) -> Result<Deployment, Error> {
+/// The deployments that an alarm of now could still speak of: under way, or within the bake window.
+async fn recent_ids(app: &App, now: Timestamp) -> Result<Vec<String>, Error> {
+    let start = now
+        .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
+    let range = TimeRange::builder()
+        .start(aws_smithy_types::DateTime::from_secs(start.as_second()))
+        .build();
+    let mut ids = Vec::new();
+    let mut next = None;
+    for _ in 0..MAX_PAGES {
+        let answer = app
+            .deployments
+            .list_deployments()
+            .application_name(app.config.application.as_str())
+            .deployment_group_name(app.config.group.as_str())
+            .create_time_range(range.clone())
+            .set_next_token(next)
+            .send()
+            .await
+            .map_err(|error| Error::Aws {
+                call: "ListDeployments",
+                failure: aws_failure(&error),
+            })?;
+        ids.extend(answer.deployments().iter().cloned());
+        next = answer.next_token().map(str::to_owned);
+        if next.is_none() {
+            return Ok(ids);
+        }
+    }
+    Err(Error::Deployment {
+        deployment: app.config.group.to_string(),
+        problem: format!("the group has more than {MAX_PAGES} pages of deployments since {start}"),
+    })
+}
+
+async fn details(app: &App, ids: &[String]) -> Result<Vec<DeploymentInfo>, Error> {
+    let answer = app
+        .deployments
+        .batch_get_deployments()
+        .set_deployment_ids(Some(ids.to_vec()))
+        .send()
+        .await
+        .map_err(|error| Error::Aws {
+            call: "BatchGetDeployments",
+            failure: aws_failure(&error),
+        })?;
+    let found = answer.deployments_info.unwrap_or_default();
+    if found.len() == ids.len() {
+        Ok(found)
+    } else {
+        Err(Error::Unsettled(format!(
+            "CodeDeploy lists {} deployments and describes {} of them",
+            ids.len(),
+            found.len()
+        )))
+    }
+}
+
+async fn deployment(app: &App, id: &str) -> Result<Deployment, Error> {
     let answer: GetDeploymentOutput = app
         .deployments
         .get_deployment()

@@ -8,7 +8,7 @@ use signalbox_events::alarm::AlarmChange;
 use tracing::info;
 
 use crate::app::App;
-use crate::effects::{Effect, execute};
+use crate::effects::{Effect, begun, execute};
 use crate::error::Error;
 use crate::facts::gather;
 
@@ -39,8 +39,9 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
             reason: format!("alarm {} changed to {}", change.alarm, change.state),
         });
     }
+    let begun = begun(app, &change, &invocation).await?;
     for _ in 0..ROUNDS {
-        let facts = gather(app, &change.alarm).await?;
+        let facts = gather(app, &change.alarm, begun.clone(), invocation.now).await?;
         let decision: Decision = rollback::decide(&change.alarm, &facts, app.config.bake, invocation.now);
         info!(alarm = %change.alarm, ?decision, "decided");
         match execute(app, &change, &facts, decision, &invocation).await? {
@@ -48,8 +49,11 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
             Effect::Overtaken { deployment } => info!(%deployment, "it finished first; deciding again"),
         }
     }
-    Err(Error::Deployment {
-        deployment: app.config.group.to_string(),
-        problem: "it kept changing while it was being stopped; the event will be tried again".to_owned(),
-    })
+    Err(Error::Unsettled(format!(
+        "deployment group {} kept changing while its deployment was being stopped",
+        app.config.group
+    )))
 }
+
+#[cfg(test)]
+mod tests;

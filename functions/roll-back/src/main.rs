@@ -5,6 +5,8 @@ mod effects;
 mod error;
 mod facts;
 mod handler;
+mod once;
+mod tell;
 
 fn main() -> std::process::ExitCode {
     signalbox_bootstrap::run(app::App::start, handler::handle)

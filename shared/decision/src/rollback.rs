@@ -77,8 +77,13 @@ pub struct Facts {
     pub alarm: Option<AlarmNow>,
     /// The group's alarms.
     pub group: Group,
-    /// The group's newest deployment, if it ever had one.
+    /// The group's newest deployment, if it had one that an alarm could still speak of.
     pub newest: Option<Deployment>,
+    /// Where the newest is a rollback: the newest deployment that is none, so what was rolled back.
+    pub undone: Option<Deployment>,
+    /// The deployment that an earlier try of this very event set out to roll back. That try may have
+    /// crashed anywhere, and the alarm may have calmed down since.
+    pub begun: Option<DeploymentId>,
 }
 
 /// What to do.
@@ -97,6 +102,14 @@ pub enum Decision {
         /// The version to bring back.
         version: VersionNumber,
     },
+    /// An earlier try of this event has rolled it back, and may have crashed before all that follows
+    /// from that (the freeze, the notice) was done.
+    Finish {
+        /// What was rolled back.
+        deployment: Box<Deployment>,
+        /// The deployment that brings the previous version back, where the undone one had succeeded.
+        by: Option<DeploymentId>,
+    },
     /// Somebody else is already at it; say so and do nothing.
     ReportOnly {
         /// The deployment.
@@ -106,6 +119,8 @@ pub enum Decision {
     },
     /// There is something to roll back and no way to do it: a person must decide.
     Page {
+        /// The deployment that brought the bad version.
+        deployment: DeploymentId,
         /// What is wrong and what was left alone.
         reason: String,
     },
@@ -120,6 +135,9 @@ pub enum Decision {
 /// taken to be the cause of an alarm.
 pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
     let nothing = |reason: String| Decision::Nothing { reason };
+    if let Some(finish) = begun_before(facts) {
+        return finish;
+    }
     if !facts.group.alarms.contains(alarm) {
         return nothing(format!(
             "alarm {alarm} is not one of the deployment group's alarms"
@@ -135,9 +153,17 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         return nothing(format!("the actions of alarm {alarm} are suppressed"));
     }
     let Some(newest) = &facts.newest else {
-        return nothing("the deployment group has never had a deployment".to_owned());
+        return nothing("the deployment group has had no deployment that alarms could speak of".to_owned());
     };
     if newest.is_rollback {
+        if let Some(undone) = &facts.undone
+            && speaks_of(state, undone, bake)
+        {
+            return Decision::ReportOnly {
+                deployment: Box::new(undone.clone()),
+                reason: format!("deployment {} rolls it back already", newest.id),
+            };
+        }
         return nothing(format!(
             "deployment {} is itself a rollback, and no rollback is rolled back",
             newest.id
@@ -163,6 +189,10 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         Status::InFlight => Decision::StopDeployment {
             deployment: Box::new(newest.clone()),
         },
+        Status::Stopped if !speaks_of(state, newest, bake) => nothing(format!(
+            "alarm {alarm} fired long after deployment {} had been stopped",
+            newest.id
+        )),
         Status::Stopped => Decision::ReportOnly {
             deployment: Box::new(newest.clone()),
             reason: "the deployment is already stopped".to_owned(),
@@ -173,6 +203,34 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         },
         Status::Succeeded => after_success(newest, bake, now),
     }
+}
+
+/// What is left to do where an earlier try of this event has had its effect. Where it has had none (it
+/// crashed before, or the deployment finished first), everything is decided anew.
+fn begun_before(facts: &Facts) -> Option<Decision> {
+    let begun = facts.begun.as_ref()?;
+    let newest = facts.newest.as_ref()?;
+    let deployment = if newest.is_rollback {
+        facts.undone.as_ref()?
+    } else {
+        newest
+    };
+    if deployment.id != *begun || !(newest.is_rollback || deployment.status == Status::Stopped) {
+        return None;
+    }
+    let by = (deployment.status == Status::Succeeded).then(|| newest.id.clone());
+    Some(Decision::Finish {
+        deployment: Box::new(deployment.clone()),
+        by,
+    })
+}
+
+/// Whether the alarm fired while the deployment was under way, or within the bake window after its end.
+fn speaks_of(alarm: &AlarmNow, deployment: &Deployment, bake: SignedDuration) -> bool {
+    let long_over = deployment
+        .completed
+        .is_some_and(|completed| alarm.since.duration_since(completed) > bake);
+    !deployment.alarms_overridden && deployment.created <= alarm.since && !long_over
 }
 
 fn after_success(newest: &Deployment, bake: SignedDuration, now: Timestamp) -> Decision {
@@ -194,6 +252,7 @@ fn after_success(newest: &Deployment, bake: SignedDuration, now: Timestamp) -> D
             version: version.clone(),
         },
         _ => Decision::Page {
+            deployment: newest.id.clone(),
             reason: format!(
                 "version {} of {} is bad, and there is no earlier version to go back to",
                 newest.to, newest.function
@@ -202,8 +261,8 @@ fn after_success(newest: &Deployment, bake: SignedDuration, now: Timestamp) -> D
     }
 }
 
-/// The reason that stands at a frozen transition. CodePipeline takes at most 300 characters and bans
-/// `:` and `/` (API reference of `DisableStageTransition`).
+/// The reason that stands at a frozen transition. CodePipeline takes at most 300 of
+/// `[a-zA-Z0-9!@ ().*?-]` (API reference of `DisableStageTransition`); an alarm's name may hold anything.
 #[must_use]
 pub fn freeze_reason(alarm: &AlarmName, deployment: &Deployment) -> String {
     let text = format!(
@@ -214,10 +273,10 @@ pub fn freeze_reason(alarm: &AlarmName, deployment: &Deployment) -> String {
     let allowed: String = text
         .chars()
         .map(|c| {
-            if matches!(c, ':' | '/') || c.is_control() {
-                '-'
-            } else {
+            if c.is_ascii_alphanumeric() || "!@ ().*?-".contains(c) {
                 c
+            } else {
+                '-'
             }
         })
         .collect();
@@ -266,6 +325,20 @@ mod tests {
                 codedeploy_acts: false,
             },
             newest: Some(newest),
+            undone: None,
+            begun: None,
+        }
+    }
+
+    /// `undone`, and the deployment that rolled it back.
+    fn rolled_back(undone: Deployment) -> Facts {
+        let mut rollback = deployment(Status::Succeeded);
+        rollback.id = DeploymentId::new("d-ROLLBACK").unwrap();
+        rollback.is_rollback = true;
+        rollback.created = at(61);
+        Facts {
+            undone: Some(undone),
+            ..facts(rollback)
         }
     }
 
@@ -340,7 +413,7 @@ mod tests {
         assert!(reason(decided(&hotfix, at(31))).contains("overridden"));
         let mut none = base;
         none.newest = None;
-        assert!(reason(decided(&none, at(31))).contains("never had"));
+        assert!(reason(decided(&none, at(31))).contains("had no deployment"));
     }
 
     #[test]
@@ -348,25 +421,92 @@ mod tests {
         let mut long = deployment(Status::InFlight);
         long.id = DeploymentId::new("d".repeat(100)).unwrap();
         let reason = freeze_reason(
-            &AlarmName::new(format!("a:/b{}", "x".repeat(240))).unwrap(),
+            &AlarmName::new(format!("a:/_,'=é{}", "x".repeat(240))).unwrap(),
             &long,
         );
-        assert!(reason.chars().count() <= 300 && !reason.contains([':', '/']));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!@ ().*?-".contains(c);
+        assert!(
+            reason.chars().count() <= 300 && reason.chars().all(allowed),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn what_codedeploy_rolled_back_first_is_reported_and_its_rollback_left_alone() {
+        let decision = decided(&rolled_back(deployment(Status::Stopped)), at(70));
+        assert!(
+            matches!(&decision, Decision::ReportOnly { deployment, .. } if deployment.id.as_str() == "d-NEWEST"),
+            "{decision:?}"
+        );
+        let mut late = rolled_back(deployment(Status::Stopped));
+        late.alarm.as_mut().unwrap().since = at(61 + 30 * 60);
+        assert!(reason(decided(&late, at(62 + 30 * 60))).contains("itself a rollback"));
+    }
+
+    #[test]
+    fn a_deployment_that_was_stopped_long_ago_is_not_the_cause_of_todays_alarm() {
+        let mut facts = facts(deployment(Status::Stopped));
+        facts.alarm.as_mut().unwrap().since = at(60 + 30 * 60);
+        assert!(matches!(
+            decided(&facts, at(62 + 30 * 60)),
+            Decision::ReportOnly { .. }
+        ));
+        facts.alarm.as_mut().unwrap().since = at(61 + 30 * 60);
+        assert!(reason(decided(&facts, at(62 + 30 * 60))).contains("long after"));
+    }
+
+    #[test]
+    fn what_an_earlier_try_began_is_finished_even_if_the_alarm_has_calmed_down() {
+        for (mut facts, by) in [
+            (facts(deployment(Status::Stopped)), None),
+            (rolled_back(deployment(Status::Stopped)), None),
+            (rolled_back(deployment(Status::Succeeded)), Some("d-ROLLBACK")),
+        ] {
+            facts.alarm.as_mut().unwrap().in_alarm = false;
+            assert!(matches!(decided(&facts, at(90)), Decision::Nothing { .. }));
+            facts.begun = Some(DeploymentId::new("d-NEWEST").unwrap());
+            let Decision::Finish {
+                deployment,
+                by: found,
+            } = decided(&facts, at(90))
+            else {
+                panic!("{:?}", decided(&facts, at(90)));
+            };
+            assert_eq!(deployment.id.as_str(), "d-NEWEST");
+            assert_eq!(found.as_ref().map(DeploymentId::as_str), by);
+        }
+    }
+
+    #[test]
+    fn what_was_begun_without_effect_is_decided_anew() {
+        let mut facts = facts(deployment(Status::InFlight));
+        facts.begun = Some(DeploymentId::new("d-NEWEST").unwrap());
+        assert!(matches!(decided(&facts, at(90)), Decision::StopDeployment { .. }));
+        facts.begun = Some(DeploymentId::new("d-OLDER").unwrap());
+        facts.newest = Some(deployment(Status::Stopped));
+        assert!(matches!(decided(&facts, at(90)), Decision::ReportOnly { .. }));
     }
 
     proptest! {
         #[test]
         fn no_rollback_is_ever_rolled_back(
             status in prop::sample::select(vec![Status::InFlight, Status::Succeeded, Status::Failed, Status::Stopped]),
-            acts: bool, since in -100i64..100, now in 0i64..10_000,
+            acts: bool, knows_undone: bool, begun: bool, since in -100i64..100, now in 0i64..10_000,
         ) {
             let mut rollback = deployment(status);
             rollback.is_rollback = true;
             let mut facts = facts(rollback);
             facts.group.codedeploy_acts = acts;
             facts.alarm.as_mut().unwrap().since = at(since);
-            let is_nothing = matches!(decided(&facts, at(now)), Decision::Nothing { .. });
-            prop_assert!(is_nothing);
+            facts.undone = knows_undone.then(|| deployment(Status::Stopped));
+            facts.begun = begun.then(|| DeploymentId::new("d-NEWEST").unwrap());
+            facts.newest.as_mut().unwrap().id = DeploymentId::new("d-ROLLBACK").unwrap();
+            let touched = match decided(&facts, at(now)) {
+                Decision::Nothing { .. } => false,
+                Decision::ReportOnly { deployment, .. } | Decision::Finish { deployment, .. } => deployment.is_rollback,
+                _ => true,
+            };
+            prop_assert!(!touched);
         }
     }
 }
