@@ -1,6 +1,7 @@
 //! Configuration and clients, made once at init.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
 use signalbox_decision::names::FunctionName;
@@ -106,8 +107,16 @@ impl App {
             .build();
         // A throttled or failed probe is a measurement, not something to hide by trying again.
         let once = aws_smithy_types::retry::RetryConfig::disabled();
+        // A request that is slower than the bound must still be measured, and be seen to be too slow.
+        let patience = Duration::from_secs_f64(config.bounds.max_p95_ms / 1000.0) + Duration::from_secs(10);
+        let timeouts = aws_smithy_types::timeout::TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(patience)
+            .operation_timeout(patience)
+            .build();
         let functions = aws_sdk_lambda::config::Builder::from(aws.sdk())
             .retry_config(once)
+            .timeout_config(timeouts)
             .build();
         Ok(Self {
             config,

@@ -3,6 +3,7 @@
 
 use aws_sdk_codedeploy::types::LifecycleEventStatus;
 use aws_sdk_codepipeline::types::{FailureDetails, FailureType};
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::json;
 use signalbox_bootstrap::{AwsFailure, Invocation, aws_failure};
@@ -13,6 +14,9 @@ use tracing::warn;
 
 use crate::app::App;
 use crate::error::Error;
+
+/// How long a report is kept: as long as a run's timeline.
+const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// How the report was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,20 +35,27 @@ pub(crate) async fn report(
     report: &Report,
     invocation: &Invocation,
 ) -> Result<Told, Error> {
-    let record = json!({ "hook": format!("{:?}", app.config.hook), "at": invocation.now, "report": report });
-    // The numbers are for people who look later; they must not keep a verdict from being told.
-    if let Err(error) = app
-        .ledger
-        .put_value("validation", key(asked), &record, invocation.now, None)
-        .await
-    {
-        warn!(cause = %error, "the report could not be kept");
-    }
-    if report.lets_traffic_on() {
-        pass(app, asked, report).await
+    let told = if report.lets_traffic_on() {
+        pass(app, asked, report).await?
     } else {
-        fail(app, asked, &report.summary(2000)).await
+        fail(app, asked, &report.summary(2000)).await?
+    };
+    // The numbers are for people who look later. They come after the verdict, so that a slow ledger
+    // cannot keep it from being told within the function's time-out; and only with the one that stands.
+    if told == Told::Accepted {
+        let record =
+            json!({ "hook": format!("{:?}", app.config.hook), "at": invocation.now, "report": report });
+        let expires = invocation.now.saturating_add(KEPT).ok();
+        let name = format!("{}/{:?}", key(asked), app.config.hook);
+        if let Err(error) = app
+            .ledger
+            .put_value("validation", &name, &record, invocation.now, expires)
+            .await
+        {
+            warn!(cause = %error, "the report could not be kept");
+        }
     }
+    Ok(told)
 }
 
 /// Reports that no verdict could be reached.

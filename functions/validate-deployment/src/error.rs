@@ -37,9 +37,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::Ledger(_) => Self::retryable(message),
+            Error::Ledger(error) if error.is_retryable() => Self::retryable(message),
             Error::Aws { failure, .. } if failure.retryable => Self::retryable(message),
             Error::Event(_)
+            | Error::Ledger(_)
             | Error::Aws { .. }
             | Error::Foreign(_)
             | Error::Panicked(_)

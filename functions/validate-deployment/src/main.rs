@@ -4,6 +4,7 @@ mod app;
 mod effects;
 mod error;
 mod handler;
+mod logs;
 mod measure;
 mod subject;
 

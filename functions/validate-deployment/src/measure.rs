@@ -1,6 +1,8 @@
 //! Measures the version: requests of our own, its metrics, its logs.
 
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode,
+};
 use aws_sdk_lambda::primitives::Blob;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -12,13 +14,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::app::{App, Hook};
+use crate::logs::Logs;
 use crate::subject::Subject;
 
 /// Requests one after the other in the performance check.
 const SEQUENTIAL: usize = 20;
-
-/// What stands in lines of a function's log that no good version writes.
-const BAD_WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Unhandled"];
 
 /// All checks of this function's hook.
 pub(crate) async fn all(app: &App, subject: &Subject) -> Vec<Finding> {
@@ -47,7 +47,16 @@ pub(crate) async fn all(app: &App, subject: &Subject) -> Vec<Finding> {
         .await;
     findings.push(validation::load(&concurrent, app.config.concurrency, bounds));
 
-    findings.push(validation::logs(bad_lines(app, subject).await.as_deref()));
+    // One request more, whose lines prove that what was logged before it has arrived.
+    let last = Timestamp::now();
+    let _ = probe(app, subject, &app.config.sound).await;
+    let logs = Logs {
+        client: &app.logs,
+        group: format!("/aws/lambda/{}", app.config.function),
+        version: subject.new.as_ref(),
+    };
+    let lines = logs.bad_lines(subject.since, last).await;
+    findings.push(validation::logs(lines.as_deref().map_err(String::as_str)));
     if let (Hook::AfterAllowTraffic, Some(new)) = (app.config.hook, &subject.new) {
         let new = version_metrics(app, new, subject.since).await;
         let old = match &subject.old {
@@ -128,38 +137,6 @@ fn is_refusal(payload: &[u8]) -> bool {
         || answer.get("error").is_some_and(|error| !error.is_null())
 }
 
-/// Error lines of the new version since the deployment began; `None` where the logs cannot be read.
-async fn bad_lines(app: &App, subject: &Subject) -> Option<Vec<String>> {
-    let answer = app
-        .logs
-        .filter_log_events()
-        .log_group_name(format!("/aws/lambda/{}", app.config.function))
-        .start_time(subject.since.as_millisecond())
-        // `?` is CloudWatch Logs' "or".
-        .filter_pattern(BAD_WORDS.map(|words| format!("?\"{words}\"")).join(" "))
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => {
-            // A stream is named after the version that wrote it: `2026/01/31/[7]0123…`.
-            let of_version = subject.new.as_ref().map(|version| format!("[{version}]"));
-            let lines = answer.events().iter().filter(|event| {
-                of_version
-                    .as_ref()
-                    .is_none_or(|part| event.log_stream_name().is_some_and(|name| name.contains(part)))
-            });
-            let messages = lines.filter_map(|event| event.message());
-            // The pattern spares the transfer; what counts is decided here, whatever a log store makes of it.
-            let bad = messages.filter(|message| BAD_WORDS.iter().any(|words| message.contains(words)));
-            Some(bad.map(str::to_owned).collect())
-        }
-        Err(error) => {
-            warn!(cause = %aws_failure(&error), "the logs cannot be read");
-            None
-        }
-    }
-}
-
 /// What CloudWatch holds of a version's traffic through the alias. Where it cannot be asked, there are
 /// no samples, and no samples are inconclusive.
 async fn version_metrics(app: &App, version: &VersionNumber, since: Timestamp) -> VersionMetrics {
@@ -182,6 +159,12 @@ async fn version_metrics(app: &App, version: &VersionNumber, since: Timestamp) -
             return VersionMetrics::default();
         }
     };
+    // Half of the values would be worse than none: an average of what happened to be there.
+    let is_complete = |result: &MetricDataResult| result.status_code() == Some(&StatusCode::Complete);
+    if answer.next_token().is_some() || !answer.metric_data_results().iter().all(is_complete) {
+        warn!(%version, "the metrics are incomplete");
+        return VersionMetrics::default();
+    }
     let values = |id: &str| {
         answer
             .metric_data_results()

@@ -48,15 +48,20 @@ impl Subject {
                 failure: aws_failure(&error),
             })?;
         let info = answer.deployment_info();
-        let content = info
-            .and_then(|info| info.revision())
-            .and_then(content)
-            .ok_or_else(|| {
-                Error::Foreign(format!(
-                    "deployment {id} has no AppSpec content, so the version it brings is unknown"
-                ))
-            })?;
-        let spec = AppSpec::parse(content)?;
+        let unknown = || {
+            Error::Foreign(format!(
+                "deployment {id} has no AppSpec content, so the version it brings is unknown"
+            ))
+        };
+        let revision = info.and_then(|info| info.revision()).ok_or_else(unknown)?;
+        let application = info.and_then(|info| info.application_name()).unwrap_or_default();
+        let content = match content(revision) {
+            Some(content) => content.to_owned(),
+            None => registered_content(app, application, revision)
+                .await?
+                .ok_or_else(unknown)?,
+        };
+        let spec = AppSpec::parse(&content)?;
         if spec.function != app.config.function {
             return Err(Error::Foreign(format!(
                 "deployment {id} is of function {}, but this validates {}; set FUNCTION_NAME",
@@ -86,4 +91,25 @@ fn content(revision: &RevisionLocation) -> Option<&str> {
         .app_spec_content()
         .and_then(|content| content.content())
         .or_else(|| revision.string().and_then(|string| string.content()))
+        .filter(|content| !content.is_empty())
+}
+
+/// `GetDeployment` may answer with the digest of an AppSpec alone; the application keeps the text.
+async fn registered_content(
+    app: &App,
+    application: &str,
+    revision: &RevisionLocation,
+) -> Result<Option<String>, Error> {
+    let answer = app
+        .deployments
+        .get_application_revision()
+        .application_name(application)
+        .revision(revision.clone())
+        .send()
+        .await
+        .map_err(|error| Error::Aws {
+            call: "GetApplicationRevision",
+            failure: aws_failure(&error),
+        })?;
+    Ok(answer.revision().and_then(content).map(str::to_owned))
 }

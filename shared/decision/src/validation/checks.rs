@@ -159,18 +159,18 @@ pub fn load(probes: &[Probe], concurrency: u32, bounds: &Bounds) -> Finding {
     finding(verdict, evidence)
 }
 
-/// *Logs*: lines that must not appear. `lines` is `None` where the logs could not be read.
+/// *Logs*: lines that must not appear; or why nothing can be said of them.
 #[must_use]
-pub fn logs(lines: Option<&[String]>) -> Finding {
+pub fn logs(lines: Result<&[String], &str>) -> Finding {
     match lines {
-        None => Finding::new(Check::Logs, Verdict::Inconclusive, "the logs could not be read"),
-        Some([]) => Finding::new(
+        Err(why) => Finding::new(Check::Logs, Verdict::Inconclusive, shown(why, 300)),
+        Ok([]) => Finding::new(
             Check::Logs,
             Verdict::Passed,
             "no error since the deployment began",
         ),
-        Some([first, ..]) => {
-            let count = lines.map_or(0, <[String]>::len);
+        Ok(lines @ [first, ..]) => {
+            let count = lines.len();
             let evidence = format!(
                 "{count} error lines since the deployment began, the first: {}",
                 shown(first.trim(), 200)
@@ -245,7 +245,7 @@ mod tests {
             error_handling(&[]),
             performance(&[], &bounds),
             load(&[], 5, &bounds),
-            logs(None),
+            logs(Err("they cannot be read")),
         ] {
             assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
         }
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_error_line_fails_and_is_quoted_safely() {
-        let finding = logs(Some(&["ERROR \u{1b}[31mboom\n".to_owned()]));
+        let finding = logs(Ok(&["ERROR \u{1b}[31mboom\n".to_owned()]));
         assert_eq!(finding.verdict, Verdict::Failed);
         assert!(finding.evidence.contains("\\u{1b}"), "{}", finding.evidence);
     }
