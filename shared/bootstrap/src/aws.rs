@@ -15,6 +15,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use tokio::task::JoinSet;
 
 use crate::Reader;
 
@@ -120,13 +121,19 @@ impl Aws {
         if self.is_local() {
             return;
         }
+        // All at once: one after the other they could outlast the 10 seconds that Lambda gives to init.
+        let mut opening = JoinSet::new();
         for service in services {
             let uri = format!("https://{service}.{}.amazonaws.com/ping", self.region);
             let mut request = Request::empty();
             if request.set_uri(uri).is_ok() {
-                let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.connector.call(request)).await;
+                opening.spawn(tokio::time::timeout(
+                    CONNECT_TIMEOUT,
+                    self.connector.call(request),
+                ));
             }
         }
+        while opening.join_next().await.is_some() {}
     }
 }
 

@@ -96,10 +96,12 @@ impl From<AwsFailure> for Failure {
 
 /// Codes after which a later attempt may succeed: throttling by its several names, limits that free
 /// themselves, conflicts with an operation under way, faults of the service.
-const RETRYABLE_CODES: [&str; 15] = [
+const RETRYABLE_CODES: [&str; 16] = [
     "ConcurrentModificationException",
     "ConcurrentPipelineExecutionsLimitExceededException",
     "ConflictException",
+    // Another deployment of the group is under way.
+    "DeploymentLimitExceededException",
     "InternalFailure",
     "InternalServerError",
     "LimitExceededException",

@@ -27,7 +27,10 @@ pub struct Invocation {
 ///
 /// Ends only when Lambda ends the process, or with a failure code where the configuration is wrong:
 /// every mistake is in the log, and Lambda reports the failed init.
-#[expect(clippy::needless_pass_by_value, reason = "a function's `main` hands both over for good")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a function's `main` hands both over for good"
+)]
 pub fn run<A, O, E>(
     start: impl AsyncFnOnce(Reader, Aws) -> Result<A, ConfigErrors>,
     handle: impl AsyncFn(Value, &A, Invocation) -> Result<O, E>,
@@ -97,8 +100,15 @@ where
         );
         Diagnostic::from(failure)
     };
-    let outcome = handle(event.payload, app, invocation)
+    let limit = limit(&invocation);
+    let outcome = tokio::time::timeout(limit, handle(event.payload, app, invocation))
         .await
+        .map_err(|_| {
+            let seconds = limit.as_secs_f64();
+            failed(Failure::retryable(format!(
+                "not done within {seconds:.1} s, just before the function's time-out"
+            )))
+        })?
         .map_err(|error| failed(error.into()))?;
     info!(request_id, ?outcome, "handled");
     serde_json::to_value(&outcome).map_err(|error| {
@@ -108,9 +118,57 @@ where
     })
 }
 
+/// Kept back from the function's time-out: a failure that is said beats a process that is killed.
+const TO_REPORT: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+
+/// How long the handler may take. Without a deadline to go by, as long as Lambda lets any function run.
+fn limit(invocation: &Invocation) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(15 * 60);
+    let left = invocation.deadline.duration_since(invocation.now);
+    if left.is_positive() {
+        Duration::try_from(left - TO_REPORT).unwrap_or_default()
+    } else {
+        LONGEST
+    }
+}
+
 fn timestamp(at: SystemTime) -> Timestamp {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp::UNIX_EPOCH
         .saturating_add(jiff::SignedDuration::try_from(since).unwrap_or_default())
         .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    async fn served(left: jiff::SignedDuration, takes: Duration) -> Result<Value, Diagnostic> {
+        let mut event = LambdaEvent::new(json!({}), lambda_runtime::Context::default());
+        let deadline = Timestamp::now() + left;
+        event.context.deadline = u64::try_from(deadline.as_millisecond()).unwrap();
+        serve(event, &takes, &async |_, takes: &Duration, _| {
+            tokio::time::sleep(*takes).await;
+            Ok::<_, Failure>("done")
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_is_reported_before_lambda_kills_the_process() {
+        let minute = jiff::SignedDuration::from_secs(60);
+        let failure = served(minute, Duration::from_secs(61)).await.unwrap_err();
+        assert_eq!(failure.error_type, "Retryable");
+        assert!(
+            failure.error_message.contains("time-out"),
+            "{}",
+            failure.error_message
+        );
+        assert_eq!(
+            served(minute, Duration::from_secs(58)).await.unwrap(),
+            json!("done")
+        );
+    }
 }
