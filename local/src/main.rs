@@ -167,7 +167,10 @@ fn options(cloud: &Cloud, port: u16) -> running::Options {
         scale: cloud.scale,
         port: cloud.port.unwrap_or(port),
         emulator: cloud.emulator.clone(),
-        functions: cloud.functions.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        functions: cloud
+            .functions
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
     }
 }
 

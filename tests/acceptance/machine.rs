@@ -11,7 +11,6 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use crate::process::{Process, descendants, naming};
@@ -27,24 +26,15 @@ const END: Duration = Duration::from_secs(30);
 /// What is left behind by a program that was killed must be gone by then.
 const SOON: Duration = Duration::from_secs(5);
 
-/// The program, built as Cargo would for anybody: tests of other packages do not build it.
-async fn program(world: &World) -> PathBuf {
-    static BUILT: OnceCell<()> = OnceCell::const_new();
-    let paths = &world.running.paths;
-    let build = async || {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command
-            .args(["build", "--bin", "signalbox-local", "--target-dir"])
-            .arg(&paths.target);
-        if paths.binaries.ends_with("release") {
-            command.arg("--release");
-        }
-        let said = run(command.current_dir(&paths.project), "").await;
-        assert!(said.succeeded, "signalbox-local cannot be built: {}", said.err);
-    };
-    BUILT.get_or_init(build).await;
-    paths.binaries.join("signalbox-local")
+/// The program. Cargo builds it, and the functions', for their own packages' tests.
+fn program(world: &World) -> PathBuf {
+    let program = world.running.paths.binaries.join("signalbox-local");
+    assert!(
+        program.is_file(),
+        "{} is missing: run `cargo test --workspace`, which builds it",
+        program.display()
+    );
+    program
 }
 
 /// The program in a process group of its own, with what it has said in a file.
@@ -63,7 +53,7 @@ impl Started {
                 .open(directory.path().join("said"))
                 .unwrap()
         };
-        let child = Command::new(program(world).await)
+        let child = Command::new(program(world))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output())
@@ -197,7 +187,7 @@ async fn make_function_run(url: &str) {
 }
 
 pub(crate) async fn help_says_what_there_is_and_how_it_ends(world: &World) {
-    let program = program(world).await;
+    let program = program(world);
     let help = run(Command::new(&program).arg("--help"), "").await;
     assert!(help.succeeded, "{}", help.err);
     for word in ["demo", "up", "setup", "127.0.0.1"] {
@@ -279,7 +269,7 @@ fn work_dirs(world: &World) -> Vec<PathBuf> {
 }
 
 pub(crate) async fn missing_tools_are_said_at_once_with_the_fix_before_anything_starts(world: &World) {
-    let program = program(world).await;
+    let program = program(world);
     let node = "Node.js is not on the PATH: install Node.js 20 or newer";
     let npm = "npm is not on the PATH";
     let python = "Python is not on the PATH: install Python 3.10 or newer";
@@ -436,7 +426,16 @@ fn check_run(run: &Value, status: &str, stages: &[&str]) {
 pub(crate) async fn the_demo_does_its_whole_job_and_says_so_as_json(world: &World) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("summary.json");
-    let arguments = ["demo", "--scenario", "all", "--json", file.to_str().unwrap()];
+    let binaries = world.running.paths.binaries.to_str().unwrap();
+    let arguments = [
+        "demo",
+        "--scenario",
+        "all",
+        "--functions",
+        binaries,
+        "--json",
+        file.to_str().unwrap(),
+    ];
     let mut started = Started::new(world, &arguments).await;
     let status = started.ended(DEMO).await;
     assert_eq!(status.code(), Some(0), "{}", started.said());

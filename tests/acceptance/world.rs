@@ -58,6 +58,11 @@ impl Answer {
 impl World {
     pub(crate) async fn start() -> Result<Self, Box<dyn std::error::Error>> {
         let paths = Paths::find()?;
+        if !signalbox_local::functions::are_built(&paths) {
+            return Err(
+                "the functions' binaries are missing: run `cargo test --workspace`, which builds them".into(),
+            );
+        }
         let options = Options {
             scale: SCALE,
             ..Options::default()

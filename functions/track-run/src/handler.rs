@@ -1,5 +1,8 @@
 //! From the event to what was written down and told.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 use signalbox_bootstrap::Invocation;
@@ -13,8 +16,15 @@ use crate::effects;
 use crate::error::Error;
 use crate::gather::{Observed, gather};
 
-/// How often a timeline is reconciled anew because another event's invocation saved it meanwhile.
-const TRIES: usize = 5;
+/// How often a timeline is reconciled anew because another event's invocation saved it meanwhile. A
+/// stage's end and the next one's start bring half a dozen events within a second.
+const TRIES: u32 = 12;
+
+/// Before trying anew, at first; doubled each time.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause: all tries together stay within a few seconds.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What came of an event.
 #[derive(Debug, Serialize)]
@@ -80,7 +90,10 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
 
 /// Reconciles with the ledger and saves; anew if another invocation saved in between.
 async fn save(app: &App, observed: &Observed, invocation: &Invocation) -> Result<Changes, Error> {
-    for _ in 0..TRIES {
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(pause(attempt, &invocation.request_id)).await;
+        }
         let stored = app.ledger.load_timeline(&observed.subject).await?;
         let changes = reconcile(
             &observed.subject,
@@ -103,6 +116,15 @@ async fn save(app: &App, observed: &Observed, invocation: &Invocation) -> Result
     Err(Error::Contended)
 }
 
+/// Grows, and differs from one invocation to the next: those that met once must not go on meeting.
+fn pause(attempt: u32, request_id: &str) -> Duration {
+    let longest = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    let mut hasher = DefaultHasher::new();
+    (request_id, attempt).hash(&mut hasher);
+    let share = u32::from(hasher.finish().to_le_bytes()[0]);
+    longest / 2 + longest / 2 * share / 255
+}
+
 /// A state that AWS has added is followed as one that goes on, and somebody should hear of it.
 /// The event's own state is looked at too: where AWS's answers know better, it is not in the timeline.
 fn log(change: &Change, timeline: &Timeline) {
@@ -119,5 +141,22 @@ fn log(change: &Change, timeline: &Timeline) {
                 "a state that is not known; taken as going on"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_differ_and_stay_bounded() {
+        let of = |id: &str| (1..TRIES).map(|attempt| pause(attempt, id)).collect::<Vec<_>>();
+        assert!(of("a").iter().zip(of("b")).any(|(a, b)| *a != b));
+        assert!(
+            of("a")
+                .iter()
+                .all(|pause| *pause <= LONGEST_PAUSE && *pause >= PAUSE)
+        );
+        assert!(of("a").iter().sum::<Duration>() < Duration::from_secs(5));
     }
 }
