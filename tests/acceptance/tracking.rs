@@ -62,18 +62,14 @@ async fn known(world: &World, run: &str, attempt: u32, state: &State) {
     .await;
 }
 
-/// Waits until the ledger knows the first attempt of the stage `Approval` in that state.
-async fn known_stage(world: &World, run: &str, state: &State) {
+/// Waits until the ledger knows the first attempt of the stage in that state.
+async fn known_stage(world: &World, run: &str, stage: &str, state: &State) {
     until(
-        &format!("the stage Approval of run {run} as {state} in the ledger"),
+        &format!("stage {stage} of run {run} as {state} in the ledger"),
         async || {
-            timeline(world, run)
-                .await
-                .stages
-                .get("Approval")?
-                .get(&1)
-                .filter(|it| it.state == *state)
-                .map(drop)
+            let timeline = timeline(world, run).await;
+            let attempt = timeline.stages.get(stage)?.get(&1)?;
+            (attempt.state == *state).then_some(())
         },
     )
     .await;
@@ -169,7 +165,8 @@ pub(crate) async fn h06_succeeded_before_started_keeps_the_final_state(world: &W
     runs::answer(world, &run, 1, "Approved").await;
     runs::ended(world, &run, "Succeeded").await;
     known(world, &run, 1, &State::Succeeded).await;
-    known_stage(world, &run, &State::Succeeded).await;
+    known_stage(world, &run, "Source", &State::Succeeded).await;
+    known_stage(world, &run, "Approval", &State::Succeeded).await;
     noticed(world, &run, "Run succeeded", 1).await;
     let before = timeline(world, &run).await;
     let about = |event: &Value| event.pointer("/detail/execution-id").and_then(Value::as_str) == Some(&run);
@@ -209,7 +206,7 @@ pub(crate) async fn h07_a_lost_event_is_made_up_for_by_the_next(world: &World) {
     runs::answer(world, &run, 1, "Rejected").await;
     known(world, &run, 1, &State::Failed).await;
     noticed(world, &run, "Run failed", 1).await;
-    known_stage(world, &run, &State::Failed).await;
+    known_stage(world, &run, "Approval", &State::Failed).await;
 
     // From here on the run's events are lost: those of the retry, STARTED among them.
     world.lose_events_of(&run);
