@@ -59,6 +59,15 @@ pub struct Links<'a> {
     pub keys: &'a Keys,
 }
 
+/// What people are told by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// When, and whose approval counts.
+    pub policy: &'a Policy,
+    /// How they can answer.
+    pub links: Links<'a>,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "what is due and not done is lost until the next sweep"]
@@ -145,11 +154,11 @@ impl To {
 ///
 /// Total. A reminder outside of office hours waits for the next opening; of several that are due by then,
 /// only the latest goes out, and none once the expiry is announced. Escalation and expiry keep their time:
-/// who is on call has no office hours, and an expiry does not wait. Without a policy nobody can decide by
-/// link, and nobody is reminded of it; repairs and expiries go on.
-pub fn decide(now: Timestamp, found: &Found<'_>, policy: Option<&Policy>, links: Links<'_>) -> Vec<Do> {
+/// who is on call has no office hours, and an expiry does not wait. Without rules (there is no policy, or it
+/// is not valid) nobody can decide by link, and nobody is reminded of it; repairs go on, and an expiry is told.
+pub fn decide(now: Timestamp, found: &Found<'_>, rules: Option<Rules<'_>>) -> Vec<Do> {
     match found {
-        Found::Waiting(waiting) => about_waiting(now, waiting, policy, links),
+        Found::Waiting(waiting) => about_waiting(now, waiting, rules),
         Found::Lapsed(record) => {
             let people = record.asked.iter().cloned().map(To::Person);
             let all = people.chain([To::Team]);
@@ -159,12 +168,7 @@ pub fn decide(now: Timestamp, found: &Found<'_>, policy: Option<&Policy>, links:
     }
 }
 
-fn about_waiting(
-    now: Timestamp,
-    waiting: &Waiting<'_>,
-    policy: Option<&Policy>,
-    links: Links<'_>,
-) -> Vec<Do> {
+fn about_waiting(now: Timestamp, waiting: &Waiting<'_>, rules: Option<Rules<'_>>) -> Vec<Do> {
     if waiting.decided {
         return Vec::new();
     }
@@ -187,14 +191,14 @@ fn about_waiting(
     if !waiting.all_asked {
         all.push(repair(Why::Unconfirmed));
     }
-    if let Some(policy) = policy {
-        all.extend(due(now, record, waiting.votes, policy, links));
+    if let Some(rules) = rules {
+        all.extend(due(now, record, waiting.votes, rules));
     }
     all
 }
 
 /// What the policy has to be told by now.
-fn due(now: Timestamp, record: &Record, votes: &[Vote], policy: &Policy, links: Links<'_>) -> Vec<Do> {
+fn due(now: Timestamp, record: &Record, votes: &[Vote], Rules { policy, links }: Rules<'_>) -> Vec<Do> {
     let mut all = Vec::new();
     let tally = Tally::of(votes, policy, record);
     if is_expiring(now, record, policy) {

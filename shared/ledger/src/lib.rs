@@ -28,6 +28,7 @@
 //! retried, an effect performed twice is not undone.
 
 mod approvals;
+mod audit;
 mod claims;
 pub mod contract;
 mod dynamo;
@@ -40,6 +41,7 @@ mod timelines;
 mod values;
 
 pub use approvals::{ApprovalKey, DecisionOutcome, StoredApproval, Strangers, VoteOutcome};
+pub use audit::AuditedApproval;
 pub use claims::{Claim, ClaimKey, ClaimOutcome};
 pub use error::LedgerError;
 pub use sequencers::Advance;

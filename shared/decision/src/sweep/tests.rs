@@ -96,7 +96,7 @@ fn decided(now: Timestamp, found: &Found<'_>, policy: Option<&Policy>) -> Vec<Do
         answer_url: "https://answer.example/",
         keys: &keys,
     };
-    decide(now, found, policy, links)
+    decide(now, found, policy.map(|policy| Rules { policy, links }))
 }
 
 fn tellings(all: &[Do]) -> impl Iterator<Item = &Telling> {
