@@ -14,7 +14,7 @@ const MAX_ATTEMPTS: usize = 200;
 /// Bytes of one attempt's JSON.
 const MAX_ATTEMPT: usize = 1500;
 /// Bytes of one vote's JSON: a person, a way, a time and a comment.
-const MAX_VOTE: usize = 4000;
+const MAX_VOTE: usize = 8000;
 /// Attempts by links that nobody can vouch for are kept for so long.
 const STRANGERS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -179,7 +179,7 @@ impl Ledger {
     /// no difference, and their first one stands. Nothing is added once it is decided.
     ///
     /// # Errors
-    /// If the ledger cannot write it, the vote names nobody, or it is longer than 4,000 bytes; then it does
+    /// If the ledger cannot write it, the vote names nobody, or it is longer than 8,000 bytes; then it does
     /// not count.
     pub async fn record_vote(
         &self,
