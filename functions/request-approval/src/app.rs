@@ -64,7 +64,10 @@ impl App {
             .retry_classifier(MoreRetries)
             .build();
         let secrets = aws_sdk_secretsmanager::Client::new(sdk);
-        let slack = config.slack.clone().map(|slack| Slack::new(slack, secrets.clone()));
+        let slack = config
+            .slack
+            .clone()
+            .map(|slack| Slack::new(slack, secrets.clone()));
         Self {
             config,
             ledger,
@@ -147,7 +150,10 @@ mod tests {
         let mut env = HashMap::from([
             ("ENVIRONMENT", "production"),
             ("PIPELINE_NAME", "p"),
-            ("APPROVAL_POLICY_PARAMETER", "/signalbox/production/approval-policy"),
+            (
+                "APPROVAL_POLICY_PARAMETER",
+                "/signalbox/production/approval-policy",
+            ),
             ("APPROVAL_TOPIC_ARN", "arn:aws:sns:us-east-1:1:t"),
             ("ANSWER_URL", "https://abc.lambda-url.us-east-1.on.aws"),
             (
@@ -165,7 +171,10 @@ mod tests {
         let config = environment(&[]).unwrap();
         assert_eq!(config.answer_url, "https://abc.lambda-url.us-east-1.on.aws/");
         assert_eq!(config.timeout, SignedDuration::from_hours(7 * 24));
-        assert_eq!(config.policy_parameter.as_deref(), Some("/signalbox/production/approval-policy"));
+        assert_eq!(
+            config.policy_parameter.as_deref(),
+            Some("/signalbox/production/approval-policy")
+        );
         assert_eq!(config.slack, None, "Slack is off");
     }
 

@@ -8,8 +8,7 @@ use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecution
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
     ActionExecution, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ErrorDetails,
-    ExecutionMode,
-    PipelineExecution, StageExecutionStatus, StageState,
+    ExecutionMode, PipelineExecution, StageExecutionStatus, StageState,
 };
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
@@ -95,8 +94,13 @@ pub(crate) async fn gather(app: &App, approval: &ApprovalAction, region: &str) -
     };
     evidence.custom_data = detail.and_then(custom_data);
     if matches!(standing, Standing::Waiting { .. }) {
-        evidence.preview =
-            preview(app, approval, read.state.as_ref(), read.actions.as_deref().unwrap_or_default()).await;
+        evidence.preview = preview(
+            app,
+            approval,
+            read.state.as_ref(),
+            read.actions.as_deref().unwrap_or_default(),
+        )
+        .await;
     }
     if let Some(run) = &read.run {
         of_run(&mut evidence, run);
@@ -226,7 +230,10 @@ fn reading(
     }
 }
 
-pub(crate) fn stage<'a>(state: &'a GetPipelineStateOutput, approval: &ApprovalAction) -> Option<&'a StageState> {
+pub(crate) fn stage<'a>(
+    state: &'a GetPipelineStateOutput,
+    approval: &ApprovalAction,
+) -> Option<&'a StageState> {
     state
         .stage_states()
         .iter()
@@ -239,7 +246,9 @@ fn of_action(latest: Option<&ActionExecution>, execution: Option<ExecutionId>) -
         status: status(latest.and_then(ActionExecution::status)),
         token: latest.and_then(ActionExecution::token).map(Token::new),
         summary: latest.and_then(ActionExecution::summary).map(str::to_owned),
-        updated_by: latest.and_then(ActionExecution::last_updated_by).map(str::to_owned),
+        updated_by: latest
+            .and_then(ActionExecution::last_updated_by)
+            .map(str::to_owned),
         changed: latest
             .and_then(ActionExecution::last_status_change)
             .and_then(time),

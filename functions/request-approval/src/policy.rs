@@ -13,9 +13,18 @@ pub(crate) async fn policy(app: &App) -> Result<Result<Policy, String>, Error> {
     let Some(name) = &app.config.policy_parameter else {
         return Ok(Err("no approval policy is configured.".to_owned()));
     };
-    let answer = app.parameters.get_parameter().name(name).with_decryption(true).send().await;
+    let answer = app
+        .parameters
+        .get_parameter()
+        .name(name)
+        .with_decryption(true)
+        .send()
+        .await;
     let value = match answer {
-        Ok(answer) => answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default(),
+        Ok(answer) => answer
+            .parameter
+            .and_then(|parameter| parameter.value)
+            .unwrap_or_default(),
         Err(error) => match error.as_service_error() {
             Some(GetParameterError::ParameterNotFound(_)) => {
                 return Ok(Err(format!("the approval policy {name} does not exist.")));
@@ -28,5 +37,6 @@ pub(crate) async fn policy(app: &App) -> Result<Result<Policy, String>, Error> {
             }
         },
     };
-    Ok(Policy::parse(&value).map_err(|mistakes| format!("the approval policy {name} is not valid: {mistakes}")))
+    Ok(Policy::parse(&value)
+        .map_err(|mistakes| format!("the approval policy {name} is not valid: {mistakes}")))
 }

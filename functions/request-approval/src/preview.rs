@@ -124,7 +124,10 @@ async fn change_set(app: &App, actions: &[ActionExecutionDetail]) -> Known<Chang
                 ));
             }
         };
-        set.status = page.status().map_or("UNKNOWN", ChangeSetStatus::as_str).to_owned();
+        set.status = page
+            .status()
+            .map_or("UNKNOWN", ChangeSetStatus::as_str)
+            .to_owned();
         set.reason = page.status_reason().map(|reason| cut(reason, 1000).to_owned());
         for change in page.changes().iter().filter_map(cfn::Change::resource_change) {
             add(&mut set, resource(change));
@@ -163,7 +166,11 @@ fn resource(change: &cfn::ResourceChange) -> ResourceChange {
         .take(20)
         .collect();
     let changed = if properties.is_empty() {
-        change.scope().iter().map(|scope| scope.as_str().to_owned()).collect()
+        change
+            .scope()
+            .iter()
+            .map(|scope| scope.as_str().to_owned())
+            .collect()
     } else {
         properties.into_iter().collect()
     };
@@ -222,7 +229,9 @@ async fn released(
             let failure = aws_failure(&error);
             warn!(%failure, stage, "the runs that passed the stage cannot be listed");
             let code = failure.code.unwrap_or_else(|| "no answer".to_owned());
-            return Known::missing(format!("not known: the pipeline's earlier runs cannot be listed ({code})"));
+            return Known::missing(format!(
+                "not known: the pipeline's earlier runs cannot be listed ({code})"
+            ));
         }
     };
     let runs = page.pipeline_execution_summaries();
@@ -233,7 +242,10 @@ async fn released(
     let Some((id, run)) = run else {
         return Known::missing(format!("nothing: no earlier run has passed {stage}"));
     };
-    let source = run.source_revisions().iter().find(|source| source.revision_id().is_some());
+    let source = run
+        .source_revisions()
+        .iter()
+        .find(|source| source.revision_id().is_some());
     Known::Is(Released {
         run: id,
         revision: source.and_then(|source| Revision::new(source.revision_id()?).ok()),
@@ -250,7 +262,11 @@ mod tests {
 
     use super::*;
 
-    fn action(status: ActionExecutionStatus, configuration: &[(&str, &str)], exported: &[(&str, &str)]) -> ActionExecutionDetail {
+    fn action(
+        status: ActionExecutionStatus,
+        configuration: &[(&str, &str)],
+        exported: &[(&str, &str)],
+    ) -> ActionExecutionDetail {
         let mut input = ActionExecutionInput::builder();
         for (name, value) in configuration {
             input = input.configuration(*name, *value);
@@ -266,13 +282,19 @@ mod tests {
             .build()
     }
 
-    const REPLACE: [(&str, &str); 3] =
-        [("ActionMode", "CHANGE_SET_REPLACE"), ("StackName", "s"), ("ChangeSetName", "c")];
+    const REPLACE: [(&str, &str); 3] = [
+        ("ActionMode", "CHANGE_SET_REPLACE"),
+        ("StackName", "s"),
+        ("ChangeSetName", "c"),
+    ];
 
     #[test]
     fn the_change_set_is_the_one_that_the_run_itself_prepared() {
         let done = ActionExecutionStatus::Succeeded;
-        assert_eq!(named(&[action(done.clone(), &REPLACE, &[])]), Ok(("s".to_owned(), "c".to_owned())));
+        assert_eq!(
+            named(&[action(done.clone(), &REPLACE, &[])]),
+            Ok(("s".to_owned(), "c".to_owned()))
+        );
         assert!(named(&[action(ActionExecutionStatus::Failed, &REPLACE, &[])]).is_err());
         let mut other = REPLACE;
         other[1].1 = "t";
@@ -282,8 +304,15 @@ mod tests {
 
     #[test]
     fn what_the_build_exported_is_told_and_what_not_is_said() {
-        let build = action(ActionExecutionStatus::Succeeded, &[], &[("UNIT_TESTS", "12 of 12 passed")]);
-        assert_eq!(exported(&[build.clone()], "UNIT_TESTS"), Known::Is("12 of 12 passed".to_owned()));
+        let build = action(
+            ActionExecutionStatus::Succeeded,
+            &[],
+            &[("UNIT_TESTS", "12 of 12 passed")],
+        );
+        assert_eq!(
+            exported(&[build.clone()], "UNIT_TESTS"),
+            Known::Is("12 of 12 passed".to_owned())
+        );
         assert!(matches!(exported(&[build], "SCANS"), Known::Missing(why) if why.contains("SCANS")));
     }
 
@@ -312,7 +341,10 @@ mod tests {
         }
         add(&mut set, change(Replacement::Yes));
         add(&mut set, change(Replacement::No));
-        assert_eq!((set.changes.len(), set.count(), set.replaced()), (MAX_CHANGES, MAX_CHANGES + 2, 1));
+        assert_eq!(
+            (set.changes.len(), set.count(), set.replaced()),
+            (MAX_CHANGES, MAX_CHANGES + 2, 1)
+        );
         for _ in 0..MAX_CHANGES {
             add(&mut set, change(Replacement::Yes));
         }

@@ -74,7 +74,8 @@ async fn send(
     now: Timestamp,
 ) -> Result<Posted, Error> {
     let approval = &record.approval;
-    let value = slack::button(record, keys).ok_or_else(|| Error::Message("a button has no value".to_owned()))?;
+    let value =
+        slack::button(record, keys).ok_or_else(|| Error::Message("a button has no value".to_owned()))?;
     let thread = app.ledger.get_value(THREAD, &run(approval), now).await?;
     let thread: Option<Posted> = thread.and_then(|value| serde_json::from_value(value).ok());
     let thread = thread.filter(|thread| thread.channel == place.channel);
@@ -118,7 +119,11 @@ pub(crate) async fn close(
         return Ok(Err("an end, and the ledger has no record of its asking"));
     };
     let record: Record = serde_json::from_value(stored.record).map_err(malformed)?;
-    let known: Option<Decision> = stored.decision.map(serde_json::from_value).transpose().map_err(malformed)?;
+    let known: Option<Decision> = stored
+        .decision
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(malformed)?;
     let ended = match known {
         Some(decision) => Ended::Decided(decision),
         None => match standing(app, approval).await? {
@@ -131,7 +136,9 @@ pub(crate) async fn close(
             },
         },
     };
-    slack.update(&asked.posted, &slack::ended(&record, &ended)).await?;
+    slack
+        .update(&asked.posted, &slack::ended(&record, &ended))
+        .await?;
     info!(channel = asked.posted.channel, execution = %approval.execution, "the message in Slack says how it ended");
     Ok(Ok(()))
 }

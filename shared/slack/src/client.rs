@@ -105,7 +105,12 @@ impl Slack {
     ///
     /// # Errors
     /// If it was not posted, or nobody knows.
-    pub async fn post(&self, channel: &str, thread: Option<&str>, message: &Message) -> Result<Posted, SlackError> {
+    pub async fn post(
+        &self,
+        channel: &str,
+        thread: Option<&str>,
+        message: &Message,
+    ) -> Result<Posted, SlackError> {
         let mut body = fields(channel, message);
         if let Some(thread) = thread {
             body["thread_ts"] = json!(thread);
@@ -185,8 +190,12 @@ impl Slack {
         let unknown = |problem: String| SlackError::Unknown { call, problem };
         let mut request = Request::new(SdkBody::from(body.to_string()));
         // The errors of these may repeat the address, which can be a credential.
-        request.set_method("POST").map_err(|_| unknown("the method is not valid".to_owned()))?;
-        request.set_uri(url).map_err(|_| unknown("the address is not valid".to_owned()))?;
+        request
+            .set_method("POST")
+            .map_err(|_| unknown("the method is not valid".to_owned()))?;
+        request
+            .set_uri(url)
+            .map_err(|_| unknown("the address is not valid".to_owned()))?;
         let headers = request.headers_mut();
         headers.insert("content-type", "application/json; charset=utf-8");
         if let Some(token) = token {
@@ -196,10 +205,18 @@ impl Slack {
         }
         let connector = self.connector.get_or_init(connector);
         let exchange = async {
-            let response = connector.call(request).await.map_err(|_| unknown("no connection".to_owned()))?;
+            let response = connector
+                .call(request)
+                .await
+                .map_err(|_| unknown("no connection".to_owned()))?;
             let status = response.status().as_u16();
             let bytes = ByteStream::new(response.into_body()).collect().await;
-            Ok((status, bytes.map_err(|_| unknown("the answer broke off".to_owned()))?.to_vec()))
+            Ok((
+                status,
+                bytes
+                    .map_err(|_| unknown("the answer broke off".to_owned()))?
+                    .to_vec(),
+            ))
         };
         let answer = tokio::time::timeout(CALL_TIMEOUT, exchange).await;
         answer.unwrap_or_else(|_| Err(unknown("no answer in time".to_owned())))
@@ -214,7 +231,9 @@ fn fields(channel: &str, message: &Message) -> Value {
 }
 
 fn connector() -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build();
     let builder = aws_smithy_http_client::Connector::builder()
         .connector_settings(settings)
         .sleep_impl(TokioSleep::new())

@@ -29,7 +29,9 @@ pub(crate) struct Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("arn", &self.arn).finish_non_exhaustive()
+        f.debug_struct("Secrets")
+            .field("arn", &self.arn)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,8 +58,8 @@ impl Secrets {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| SlackError::Aws(aws_failure(&error)))?;
         // The parser's own message may repeat what it read. An empty secret would verify anything.
-        let secret: Secret =
-            serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|_| SlackError::Secret)?;
+        let secret: Secret = serde_json::from_str(value.secret_string().unwrap_or_default())
+            .map_err(|_| SlackError::Secret)?;
         if secret.signing_secret.len() < 16 || secret.bot_token.is_empty() {
             return Err(SlackError::Secret);
         }

@@ -195,7 +195,11 @@ pub fn rows(preview: &Preview, revision: Option<&Revision>) -> Vec<(&'static str
         Known::Missing(why) => rows.push(("Change set", line(why, 600))),
         Known::Is(set) => {
             rows.push(("Change set", summary(set)));
-            rows.extend(set.changes.iter().map(|change| (change.label(), change.to_string())));
+            rows.extend(
+                set.changes
+                    .iter()
+                    .map(|change| (change.label(), change.to_string())),
+            );
             if set.more > 0 {
                 rows.push((
                     "And",
@@ -215,7 +219,10 @@ fn released(known: &Known<Released>, revision: Option<&Revision>) -> String {
         Known::Missing(why) => return line(why, 300),
         Known::Is(released) => released,
     };
-    let when = released.at.map(|at| format!(", {}", in_words(at))).unwrap_or_default();
+    let when = released
+        .at
+        .map(|at| format!(", {}", in_words(at)))
+        .unwrap_or_default();
     let run = format!("by run {}{when}", line(released.run.as_str(), 100));
     let Some(known) = &released.revision else {
         return format!("a version that CodePipeline does not name, {run}");
@@ -332,9 +339,18 @@ pub(crate) mod tests {
             ..Preview::default()
         };
         let text = text(&preview, "v2");
-        assert!(text.contains("Change set: cannot be read (AccessDenied)\n"), "{text}");
-        assert!(text.contains("Tests: the build exported no UNIT_TESTS\n"), "{text}");
-        assert!(text.contains("Scans: not known\n") && text.contains("Released now: not known\n"), "{text}");
+        assert!(
+            text.contains("Change set: cannot be read (AccessDenied)\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Tests: the build exported no UNIT_TESTS\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Scans: not known\n") && text.contains("Released now: not known\n"),
+            "{text}"
+        );
         assert!(!text.contains("no resource changes"));
     }
 
@@ -352,7 +368,10 @@ pub(crate) mod tests {
         assert!(text(&released(Some("v1")), "v2").contains(
             "Released now: another version: v1 (Old thing), by run abcd, Friday 1 May 2026, 10:00 UTC\n"
         ));
-        assert!(text(&released(Some("v2")), "v2").contains("Released now: the same version as this one, by run abcd"));
+        assert!(
+            text(&released(Some("v2")), "v2")
+                .contains("Released now: the same version as this one, by run abcd")
+        );
         assert!(text(&released(None), "v2").contains("does not name"));
     }
 

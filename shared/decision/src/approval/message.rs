@@ -138,10 +138,10 @@ pub fn rows(record: &Record) -> Vec<(&'static str, String)> {
     let mut known = |label, value: String| rows.push((label, value));
     known(
         "Started by",
-        evidence
-            .started_by
-            .as_deref()
-            .map_or_else(|| "CodePipeline does not tell".to_owned(), |text| line(text, 1200)),
+        evidence.started_by.as_deref().map_or_else(
+            || "CodePipeline does not tell".to_owned(),
+            |text| line(text, 1200),
+        ),
     );
     known("Run", line(record.approval.execution.as_str(), 100));
     known(
@@ -163,7 +163,12 @@ pub fn rows(record: &Record) -> Vec<(&'static str, String)> {
             newer => format!("{newer} waiting behind this one: a newer revision exists"),
         },
     );
-    rows.extend(evidence.custom_data.as_deref().map(|text| ("Note", line(text, 2000))));
+    rows.extend(
+        evidence
+            .custom_data
+            .as_deref()
+            .map(|text| ("Note", line(text, 2000))),
+    );
     rows.extend(evidence::rows(&evidence.preview, evidence.revision.as_ref()));
     rows
 }
@@ -295,7 +300,14 @@ mod tests {
             quorum: 2,
             author_may_approve: true,
         };
-        let body = ask(&record, &approver("ann@example.com"), URL, rules, at("2026-05-29T14:06:00Z")).body;
+        let body = ask(
+            &record,
+            &approver("ann@example.com"),
+            URL,
+            rules,
+            at("2026-05-29T14:06:00Z"),
+        )
+        .body;
         assert!(body.starts_with("A NEWER REVISION WAITS") && body.contains("2 different people to approve"));
         assert!(!body.contains("You made this change"));
     }
@@ -320,7 +332,10 @@ mod tests {
     #[test]
     fn without_a_policy_the_message_points_to_the_console() {
         let message = nobody(&record(), "no approval policy is configured.");
-        assert!(message.body.contains("no approval policy is configured.") && message.body.contains("https://console"));
+        assert!(
+            message.body.contains("no approval policy is configured.")
+                && message.body.contains("https://console")
+        );
         assert!(!message.body.contains("/a/"));
     }
 

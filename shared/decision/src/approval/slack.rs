@@ -63,8 +63,15 @@ impl SigningSecret {
             return Err(Unsigned::Missing);
         };
         let digits = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        let sent = timestamp.parse::<i64>().ok().filter(|_| digits).ok_or(Unsigned::Malformed)?;
-        let mac = signature.strip_prefix("v0=").filter(|mac| mac.len() == 64).ok_or(Unsigned::Malformed)?;
+        let sent = timestamp
+            .parse::<i64>()
+            .ok()
+            .filter(|_| digits)
+            .ok_or(Unsigned::Malformed)?;
+        let mac = signature
+            .strip_prefix("v0=")
+            .filter(|mac| mac.len() == 64)
+            .ok_or(Unsigned::Malformed)?;
         let mac = hex::decode(mac).map_err(|_| Unsigned::Malformed)?;
         if now.as_second().abs_diff(sent) > MAX_AGE_SECONDS {
             return Err(Unsigned::Stale);
@@ -200,7 +207,8 @@ impl ResponseUrl {
     pub fn parse(url: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
         // With the slash in it, the prefix leaves no room for a user, a port or a longer name.
-        (url.starts_with(Self::HOST) && url.len() <= 1000 && url.bytes().all(plain)).then(|| Self(url.to_owned()))
+        (url.starts_with(Self::HOST) && url.len() <= 1000 && url.bytes().all(plain))
+            .then(|| Self(url.to_owned()))
     }
 
     /// The address.
@@ -272,10 +280,12 @@ pub fn ask(record: &Record, button: &str, now: Timestamp) -> Message {
     }
     blocks.extend(details(record));
     blocks.push(context(&until));
-    blocks.push(json!({ "type": "actions", "block_id": "signalbox_decide", "elements": [
-        element(APPROVE, "Approve", "primary", button, "Approve this run?", &title),
-        element(REJECT, "Reject", "danger", button, "Reject this run?", &title),
-    ]}));
+    blocks.push(
+        json!({ "type": "actions", "block_id": "signalbox_decide", "elements": [
+            element(APPROVE, "Approve", "primary", button, "Approve this run?", &title),
+            element(REJECT, "Reject", "danger", button, "Reject this run?", &title),
+        ]}),
+    );
     Message {
         text: escaped(&title),
         blocks: Value::Array(blocks),
@@ -294,12 +304,19 @@ pub fn ended(record: &Record, ended: &Ended) -> Message {
                 Via::Policy => " by its own rule",
                 Via::CodePipeline => "",
             };
-            let at = decision.at.map(|at| format!(", {}", in_words(at))).unwrap_or_default();
+            let at = decision
+                .at
+                .map(|at| format!(", {}", in_words(at)))
+                .unwrap_or_default();
             let comment = match decision.comment.as_str() {
                 "" => String::new(),
                 comment => format!(": {}", shown(comment, 600)),
             };
-            let line = format!("{} by {}{way}{at}{comment}", decision.verdict, shown(&decision.by, 320));
+            let line = format!(
+                "{} by {}{way}{at}{comment}",
+                decision.verdict,
+                shown(&decision.by, 320)
+            );
             (format!("{pipeline}: {}", decision.verdict), line)
         }
         Ended::Expired => (
@@ -330,7 +347,10 @@ pub fn older(record: &Record, button: &str) -> Message {
             element(APPROVE_OLDER, "Approve the older one", "danger", button, "Approve the older one?", &text),
         ]},
     ]);
-    Message { text: escaped(&text), blocks }
+    Message {
+        text: escaped(&text),
+        blocks,
+    }
 }
 
 /// A few words to the person who clicked.
@@ -351,7 +371,9 @@ fn details(record: &Record) -> Vec<Value> {
     let mut left_out = 0;
     for (label, value) in &rows {
         let row = format!("{label}: {}\n", shown(value, 700));
-        let full = sections.last().is_some_and(|last| last.chars().count() + row.chars().count() > SECTION - 100);
+        let full = sections
+            .last()
+            .is_some_and(|last| last.chars().count() + row.chars().count() > SECTION - 100);
         if full && sections.len() == SECTIONS {
             left_out += 1;
             continue;
@@ -399,7 +421,9 @@ fn element(action: &str, label: &str, style: &str, value: &str, title: &str, tex
 
 /// For a message's `text`, in which Slack would act on these three ("Formatting text").
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -431,7 +455,10 @@ mod tests {
         let secret = SigningSecret::new("8f742231b10e8888abcd99yyyzzz85a5");
         let now = Timestamp::from_second(1_531_420_618).unwrap();
         let signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
-        assert_eq!(secret.verify(Some("1531420618"), Some(signature), body, now), Ok(()));
+        assert_eq!(
+            secret.verify(Some("1531420618"), Some(signature), body, now),
+            Ok(())
+        );
     }
 
     #[test]
@@ -445,7 +472,11 @@ mod tests {
             (-301, Err(Unsigned::Stale)),
         ] {
             let time = (now + off).to_string();
-            assert_eq!(judged(Some(&time), Some(&sign(&time, BODY)), BODY), verdict, "{off}");
+            assert_eq!(
+                judged(Some(&time), Some(&sign(&time, BODY)), BODY),
+                verdict,
+                "{off}"
+            );
         }
     }
 
@@ -453,16 +484,28 @@ mod tests {
     fn another_body_or_header_is_refused() {
         let time = at(NOW).as_second().to_string();
         let good = sign(&time, BODY);
-        assert_eq!(judged(Some(&time), Some(&good), b"payload=%7B%7E"), Err(Unsigned::Forged));
+        assert_eq!(
+            judged(Some(&time), Some(&good), b"payload=%7B%7E"),
+            Err(Unsigned::Forged)
+        );
         assert_eq!(judged(None, Some(&good), BODY), Err(Unsigned::Missing));
         assert_eq!(judged(Some(&time), None, BODY), Err(Unsigned::Missing));
         let twice = format!("{good},{good}");
         assert_eq!(judged(Some(&time), Some(&twice), BODY), Err(Unsigned::Malformed));
         let twice = format!("{time},{time}");
-        assert_eq!(judged(Some(&twice), Some(&sign(&twice, BODY)), BODY), Err(Unsigned::Malformed));
+        assert_eq!(
+            judged(Some(&twice), Some(&sign(&twice, BODY)), BODY),
+            Err(Unsigned::Malformed)
+        );
         let plus = format!("+{time}");
-        assert_eq!(judged(Some(&plus), Some(&sign(&plus, BODY)), BODY), Err(Unsigned::Malformed));
-        assert_eq!(judged(Some(&time), Some(&good[3..]), BODY), Err(Unsigned::Malformed));
+        assert_eq!(
+            judged(Some(&plus), Some(&sign(&plus, BODY)), BODY),
+            Err(Unsigned::Malformed)
+        );
+        assert_eq!(
+            judged(Some(&time), Some(&good[3..]), BODY),
+            Err(Unsigned::Malformed)
+        );
         assert!(!format!("{:?}", SigningSecret::new("secret")).contains("secret"));
     }
 
@@ -474,9 +517,16 @@ mod tests {
             "response_url": "https://hooks.slack.com/actions/T1/1/x",
         });
         let click = Click::parse(&payload.to_string()).ok().unwrap();
-        assert_eq!((click.team.as_str(), click.user.as_str(), click.verdict), ("T1", "U1", Verdict::Approved));
+        assert_eq!(
+            (click.team.as_str(), click.user.as_str(), click.verdict),
+            ("T1", "U1", Verdict::Approved)
+        );
         assert!(click.response_url.is_some() && !click.although_older);
-        for (path, value) in [("type", json!("view_submission")), ("actions", json!([])), ("actions", json!([{ "action_id": "x" }]))] {
+        for (path, value) in [
+            ("type", json!("view_submission")),
+            ("actions", json!([])),
+            ("actions", json!([{ "action_id": "x" }])),
+        ] {
             let mut other = payload.clone();
             other[path] = value;
             assert_eq!(Click::parse(&other.to_string()).err(), Some(NoClick::Other));
@@ -510,8 +560,14 @@ mod tests {
         assert!(value.len() <= 2000, "Slack's limit");
         let verified = Link::verify(&value, &keys()).unwrap();
         let link = link_of(verified.link(), approver("ann@example.com")).unwrap();
-        assert_eq!((link.approval.clone(), link.token), (record().approval, record().token_hash));
-        assert!(link_of(&link, approver("bob@example.com")).is_none(), "a person's own link is no button");
+        assert_eq!(
+            (link.approval.clone(), link.token),
+            (record().approval, record().token_hash)
+        );
+        assert!(
+            link_of(&link, approver("bob@example.com")).is_none(),
+            "a person's own link is no button"
+        );
     }
 
     #[test]
@@ -533,14 +589,24 @@ mod tests {
             assert!(blocks.len() <= 50);
             for block in blocks {
                 let text = block["text"]["text"].as_str().unwrap_or("x");
-                let max = if block["type"] == "header" { HEADER } else { SECTION };
+                let max = if block["type"] == "header" {
+                    HEADER
+                } else {
+                    SECTION
+                };
                 assert!(!text.is_empty() && text.chars().count() <= max, "{block}");
             }
             assert!(!message.blocks.to_string().contains("mrkdwn"));
             assert!(message.blocks.to_string().contains("lines more"));
         }
         let after = ended(&record, &decided).blocks.to_string();
-        assert!(after.contains("Approved by ann@example.com in Slack, Friday 29 May 2026"), "{after}");
-        assert!(!after.contains("button") && !after.contains(&value), "no buttons are left");
+        assert!(
+            after.contains("Approved by ann@example.com in Slack, Friday 29 May 2026"),
+            "{after}"
+        );
+        assert!(
+            !after.contains("button") && !after.contains(&value),
+            "no buttons are left"
+        );
     }
 }
