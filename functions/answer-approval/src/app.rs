@@ -72,10 +72,7 @@ impl App {
             aws_sdk_secretsmanager::Client::new(sdk),
             config.signing_secret.clone(),
         );
-        let policies = Policies::new(
-            aws_sdk_ssm::Client::new(sdk),
-            config.policy_parameter.clone(),
-        );
+        let policies = Policies::new(aws_sdk_ssm::Client::new(sdk), config.policy_parameter.clone());
         let slack = config
             .slack
             .clone()
@@ -105,7 +102,10 @@ impl App {
 }
 
 fn take(limit: &Mutex<Limit>, key: &str, now: Timestamp) -> Result<(), TooMany> {
-    limit.lock().unwrap_or_else(PoisonError::into_inner).take(key, now)
+    limit
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(key, now)
 }
 
 fn configuration(mut env: Reader) -> Result<Config, ConfigErrors> {
@@ -141,7 +141,12 @@ mod tests {
     fn every_missing_variable_is_named_at_once() {
         let error = configuration(Reader::new(HashMap::<&str, &str>::new())).unwrap_err();
         let text = error.to_string();
-        for name in ["PIPELINE_NAME", "LEDGER_TABLE", "SIGNING_SECRET_ARN", "APPROVAL_POLICY_PARAMETER"] {
+        for name in [
+            "PIPELINE_NAME",
+            "LEDGER_TABLE",
+            "SIGNING_SECRET_ARN",
+            "APPROVAL_POLICY_PARAMETER",
+        ] {
             assert!(text.contains(name), "{name} is missing in {text}");
         }
     }

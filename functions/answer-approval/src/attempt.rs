@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signalbox_decision::approval::{Verdict, Via};
 use signalbox_decision::approval::link::Link;
+use signalbox_decision::approval::{Verdict, Via};
 use signalbox_decision::text::shown;
 
 use crate::http::{BodyError, Request};

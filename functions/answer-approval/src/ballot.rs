@@ -10,7 +10,13 @@ use crate::page::{MAX_COMMENT, Page, heading, moment};
 
 /// Who has approved and who is missing. It names people, and stands only on pages of those who were asked.
 pub(crate) fn standing(tally: &Tally, link: &Link) -> Markup {
-    let you = |person| if same_person(person, &link.approver) { " (you)" } else { "" };
+    let you = |person| {
+        if same_person(person, &link.approver) {
+            " (you)"
+        } else {
+            ""
+        }
+    };
     html! {
         section aria-labelledby="asked" {
             h2 #asked { "Who decides" }
@@ -69,7 +75,11 @@ pub(crate) fn confirm_older(
     comment: &str,
 ) -> Page {
     let title = "Approve the older revision?";
-    let newer = if newer_waiting == 1 { "A newer revision waits" } else { "Newer revisions wait" };
+    let newer = if newer_waiting == 1 {
+        "A newer revision waits"
+    } else {
+        "Newer revisions wait"
+    };
     let content = html! {
         p.notice {
             strong { (newer) " behind this one. " }

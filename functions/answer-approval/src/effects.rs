@@ -61,10 +61,12 @@ pub(crate) async fn record_vote(
     vote: &Vote,
     now: Timestamp,
 ) -> Result<Result<Vec<Vote>, Decision>, Error> {
-    Ok(match app.ledger.record_vote(&key(link), json!(vote), now).await? {
-        VoteOutcome::Counted(all) => Ok(votes(all)?),
-        VoteOutcome::AlreadyDecided(decision) => Err(read("decision", decision)?),
-    })
+    Ok(
+        match app.ledger.record_vote(&key(link), json!(vote), now).await? {
+            VoteOutcome::Counted(all) => Ok(votes(all)?),
+            VoteOutcome::AlreadyDecided(decision) => Err(read("decision", decision)?),
+        },
+    )
 }
 
 /// Writes a line of the audit. Before an answer goes out it must succeed: what cannot be recorded is

@@ -11,9 +11,9 @@ use aws_sdk_codepipeline::types::{
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::approval::link::Link;
-use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::policy::Policy;
 use signalbox_decision::approval::quorum::Vote;
+use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Decision, Record, Token, answer};
 use signalbox_decision::names::ExecutionId;
 use signalbox_ledger::ApprovalKey;
@@ -89,7 +89,10 @@ pub(crate) fn key(link: &Link) -> ApprovalKey {
     ApprovalKey::new(&link.approval, link.token)
 }
 
-pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &'static str, value: serde_json::Value) -> Result<T, Error> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    value: serde_json::Value,
+) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| Error::Record {
         what,
         problem: format!("{:?}", error.classify()),
@@ -164,7 +167,10 @@ fn latest(state: &GetPipelineStateOutput, approval: &ApprovalAction) -> Option<(
         }
         _ => RunStatus::Ended,
     };
-    let newer = stage.inbound_executions().iter().map(|run| run.pipeline_execution_id());
+    let newer = stage
+        .inbound_executions()
+        .iter()
+        .map(|run| run.pipeline_execution_id());
     let newer = newer
         .filter(|id| *id != approval.execution.as_str())
         .filter_map(|id| ExecutionId::new(id).ok())

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use signalbox_bootstrap::Invocation;
+use signalbox_decision::approval::Via;
 use signalbox_decision::approval::answer::{self, Answer, Attempt, Closed, Effect, Settled, View};
 use signalbox_decision::approval::link::VerifiedLink;
-use signalbox_decision::approval::Via;
 use signalbox_decision::approval::nonce::Nonce;
 use signalbox_decision::approval::quorum::Vote;
 use tracing::{error, info, warn};
@@ -63,7 +63,11 @@ async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
         _ => return page::bad_request(405, "only GET, HEAD and POST are answered here"),
     };
     if let Err(too_many) = app.admit_address(request.address(), now) {
-        warn!(address = request.address(), method = request.method(), "too many requests of one address");
+        warn!(
+            address = request.address(),
+            method = request.method(),
+            "too many requests of one address"
+        );
         return page::too_many(too_many.retry_after);
     }
     let verified = match app.keys.verify(segment).await {
@@ -77,11 +81,29 @@ async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
         }
         Err(cause) => return failed(&cause),
     };
+    // Before anything is read: another pipeline's state is not this function's to see.
+    if verified.0.link().approval.pipeline != app.config.pipeline {
+        warn!(
+            address = request.address(),
+            method = request.method(),
+            "a link for another pipeline"
+        );
+        if answering {
+            note_stranger(request, app, "a link for another pipeline", now).await;
+        }
+        return page::not_found();
+    }
     if let Err(too_many) = app.admit_link(&name(&verified), now) {
         warn!(person = %verified.0.link().approver, "too many requests by one link");
         if answering {
             let link = verified.0.link();
-            let line = audit(link, request, None, "refused: too many requests by this link", now);
+            let line = audit(
+                link,
+                request,
+                None,
+                "refused: too many requests by this link",
+                now,
+            );
             if let Err(cause) = record_attempt(app, link, line, now).await {
                 return failed(&cause);
             }
@@ -100,7 +122,10 @@ async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
 fn name(verified: &Verified) -> String {
     let link = verified.0.link();
     let approval = &link.approval;
-    format!("{} {} {} {} {}", approval.execution, approval.stage, approval.action, link.token, link.approver)
+    format!(
+        "{} {} {} {} {}",
+        approval.execution, approval.stage, approval.action, link.token, link.approver
+    )
 }
 
 /// Nothing was and nothing will be done for a stranger: that the audit's line could not be written changes
@@ -197,9 +222,17 @@ async fn answer(request: &Request, app: &App, verified: &Verified, now: Timestam
         }
         Answer::ConfirmOlder => {
             record_attempt(app, link.link(), line("asked again: a newer revision waits"), now).await?;
-            let older = nonce.map(|nonce| nonce.older_value(link, keys, &facts.newer)).unwrap_or_default();
+            let older = nonce
+                .map(|nonce| nonce.older_value(link, keys, &facts.newer))
+                .unwrap_or_default();
             let values = (form.nonce.as_str(), older.as_str());
-            Ok(ballot::confirm_older(link.link(), facts.record.as_ref(), facts.newer.len(), values, &form.comment))
+            Ok(ballot::confirm_older(
+                link.link(),
+                facts.record.as_ref(),
+                facts.newer.len(),
+                values,
+                &form.comment,
+            ))
         }
         Answer::Closed(closed) => {
             info!(person = %link.link().approver, execution = %link.link().approval.execution, %closed, "not decided");
@@ -235,7 +268,13 @@ pub(crate) async fn count(
 }
 
 /// Sends the answer, and finds out what came of it.
-pub(crate) async fn send(app: &App, link: &VerifiedLink, facts: &Facts, effect: &Effect, now: Timestamp) -> Page {
+pub(crate) async fn send(
+    app: &App,
+    link: &VerifiedLink,
+    facts: &Facts,
+    effect: &Effect,
+    now: Timestamp,
+) -> Page {
     let record = facts.record.as_ref();
     let approval = &effect.approval;
     let Err(failure) = put_approval_result(app, effect).await else {
@@ -272,7 +311,13 @@ pub(crate) async fn send(app: &App, link: &VerifiedLink, facts: &Facts, effect: 
 
 /// A decision that CodePipeline has and the ledger lacks, made in the console or just before a crash, is
 /// written into the ledger, so that it can still be told when the stage has long moved on.
-pub(crate) async fn note_if_unrecorded(app: &App, link: &VerifiedLink, facts: &Facts, closed: &Closed, now: Timestamp) {
+pub(crate) async fn note_if_unrecorded(
+    app: &App,
+    link: &VerifiedLink,
+    facts: &Facts,
+    closed: &Closed,
+    now: Timestamp,
+) {
     if let Closed::Decided(decision) = closed
         && facts.decision.is_none()
     {

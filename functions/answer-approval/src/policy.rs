@@ -53,8 +53,16 @@ impl Policies {
         let answer = self.client.get_parameter().name(&self.parameter).send().await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if matches!(error.as_service_error(), Some(GetParameterError::ParameterNotFound(_))) => {
-                error!(parameter = self.parameter, "there is no approval policy: nobody can decide by link");
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(GetParameterError::ParameterNotFound(_))
+                ) =>
+            {
+                error!(
+                    parameter = self.parameter,
+                    "there is no approval policy: nobody can decide by link"
+                );
                 return Ok(None);
             }
             Err(error) => {
@@ -64,7 +72,10 @@ impl Policies {
                 });
             }
         };
-        let text = answer.parameter().and_then(|parameter| parameter.value()).unwrap_or_default();
+        let text = answer
+            .parameter()
+            .and_then(|parameter| parameter.value())
+            .unwrap_or_default();
         match Policy::parse(text) {
             Ok(policy) => Ok(Some(policy)),
             Err(mistakes) => {

@@ -199,9 +199,8 @@ impl Ledger {
             if let Some(stands) = body.decision {
                 return Ok(Step::Leave(VoteOutcome::AlreadyDecided(stands)));
             }
-            let has_voted = |known: &Value| {
-                self::person(known).is_some_and(|known| known.eq_ignore_ascii_case(&person))
-            };
+            let has_voted =
+                |known: &Value| self::person(known).is_some_and(|known| known.eq_ignore_ascii_case(&person));
             if body.votes.iter().any(has_voted) {
                 return Ok(Step::Leave(VoteOutcome::Counted(body.votes)));
             }
@@ -283,17 +282,26 @@ impl Ledger {
 }
 
 fn strangers(pipeline: &PipelineName, day: Timestamp) -> RowKey {
-    RowKey::new(format!("STRANGERS#{pipeline}"), day.strftime("%Y-%m-%d").to_string())
+    RowKey::new(
+        format!("STRANGERS#{pipeline}"),
+        day.strftime("%Y-%m-%d").to_string(),
+    )
 }
 
 fn person(vote: &Value) -> Option<&str> {
-    vote.get("person").and_then(Value::as_str).filter(|person| !person.is_empty())
+    vote.get("person")
+        .and_then(Value::as_str)
+        .filter(|person| !person.is_empty())
 }
 
 fn bounded(row: &RowKey, line: &Value, max: usize) -> Result<(), LedgerError> {
     let bytes = line.to_string().len();
     if bytes > max {
-        return Err(LedgerError::TooLarge { row: row.shown(), bytes, max });
+        return Err(LedgerError::TooLarge {
+            row: row.shown(),
+            bytes,
+            max,
+        });
     }
     Ok(())
 }

@@ -188,7 +188,9 @@ async fn case() -> Case {
     let record = Record {
         approval: link("ann@example.com").approval,
         token_hash: link("ann@example.com").token,
-        asked: ["ann", "bob", "carol"].map(|name| approver(&format!("{name}@example.com"))).to_vec(),
+        asked: ["ann", "bob", "carol"]
+            .map(|name| approver(&format!("{name}@example.com")))
+            .to_vec(),
         opened: "2026-05-29T14:05:00Z".parse().unwrap(),
         expires: "2026-06-05T14:05:00Z".parse().unwrap(),
         evidence: Evidence {
@@ -424,7 +426,12 @@ async fn what_is_not_our_link_looks_like_an_unknown_path() {
             assert_eq!((answered.status, &answered.body), (404, &unknown.body));
         }
     }
-    let strangers = case.app.ledger.strangers(&case.app.config.pipeline, NOW.parse().unwrap()).await.unwrap();
+    let strangers = case
+        .app
+        .ledger
+        .strangers(&case.app.config.pipeline, NOW.parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(strangers.attempts.len(), 4, "the forms that were sent");
     assert!(!format!("{strangers:?}").contains(&stolen));
     assert_eq!(case.send("DELETE", "x", json!({})).await.status, 405);
@@ -443,9 +450,17 @@ async fn two_of_three_have_to_approve_and_the_page_says_who_is_missing() {
     *case.aws.policy.lock().unwrap() = Some(policy(2, "warn"));
     let first = case.answer("ann@example.com", "approve").await;
     assert_eq!((first.status, case.answers()), (200, 0));
-    assert!(first.body.contains("one more person") && first.body.contains("bob@example.com"), "{}", first.body);
+    assert!(
+        first.body.contains("one more person") && first.body.contains("bob@example.com"),
+        "{}",
+        first.body
+    );
     assert!(!first.body.contains("carol@"), "the author is not missing");
-    assert_eq!(case.answer("carol@example.com", "approve").await.status, 403, "the author");
+    assert_eq!(
+        case.answer("carol@example.com", "approve").await.status,
+        403,
+        "the author"
+    );
     let second = case.answer("bob@example.com", "approve").await;
     assert_eq!((second.status, case.answers()), (200, 1), "{}", second.body);
     let stored = case.stored().await;
@@ -462,17 +477,38 @@ async fn an_older_revision_takes_a_second_step_that_knows_what_waits() {
     assert!(page.body.contains("A newer revision is waiting"));
     let cookie = page.cookie.unwrap();
     let nonce = field(&page.body, "nonce");
-    let post = async |body: String| case.send("POST", &segment, json!({ "body": body, "cookies": [cookie] })).await;
+    let post = async |body: String| {
+        case.send("POST", &segment, json!({ "body": body, "cookies": [cookie] }))
+            .await
+    };
     let first = post(format!("nonce={nonce}&verdict=approve&comment=urgent")).await;
     assert_eq!((first.status, case.answers()), (200, 0));
     assert!(first.body.contains("Approve the older revision?") && first.body.contains(">urgent</textarea>"));
-    assert_eq!(post(format!("nonce={nonce}&verdict=approve&older={nonce}")).await.status, 200);
+    assert_eq!(
+        post(format!("nonce={nonce}&verdict=approve&older={nonce}"))
+            .await
+            .status,
+        200
+    );
     let older = field(&first.body, "older");
     *case.aws.newer.lock().unwrap() = vec!["aaaa", "bbbb"];
     let again = post(format!("nonce={nonce}&verdict=approve&older={older}")).await;
-    assert_eq!(case.answers(), 0, "a third revision has come since: {}", again.body);
+    assert_eq!(
+        case.answers(),
+        0,
+        "a third revision has come since: {}",
+        again.body
+    );
     let older = field(&again.body, "older");
-    assert_eq!((post(format!("nonce={nonce}&verdict=approve&older={older}")).await.status, case.answers()), (200, 1));
+    assert_eq!(
+        (
+            post(format!("nonce={nonce}&verdict=approve&older={older}"))
+                .await
+                .status,
+            case.answers()
+        ),
+        (200, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -483,7 +519,13 @@ async fn a_policy_that_rejects_older_revisions_is_told_to_whoever_approves_one()
     let page = case.send("GET", &segment, json!({})).await;
     let body = format!("nonce={}&verdict=approve", field(&page.body, "nonce"));
     *case.aws.newer.lock().unwrap() = vec!["aaaa"];
-    let answered = case.send("POST", &segment, json!({ "body": body, "cookies": [page.cookie.unwrap()] })).await;
+    let answered = case
+        .send(
+            "POST",
+            &segment,
+            json!({ "body": body, "cookies": [page.cookie.unwrap()] }),
+        )
+        .await;
     assert_eq!((answered.status, case.answers()), (409, 1));
     assert!(answered.body.contains("Your approval was not taken"));
     assert_eq!(
@@ -501,10 +543,19 @@ async fn without_a_valid_policy_nobody_decides() {
         *case.aws.policy.lock().unwrap() = document;
         tokio::time::advance(Duration::from_secs(61)).await;
         let body = format!("nonce={}&verdict=approve", field(&page.body, "nonce"));
-        let answered = case.send("POST", &segment, json!({ "body": body, "cookies": [page.cookie.unwrap()] })).await;
+        let answered = case
+            .send(
+                "POST",
+                &segment,
+                json!({ "body": body, "cookies": [page.cookie.unwrap()] }),
+            )
+            .await;
         assert_eq!((answered.status, case.answers()), (403, 0));
         assert!(answered.body.contains("AWS console"));
-        assert_eq!(case.stored().await.attempts[0]["outcome"], "refused: there is no valid approval policy");
+        assert_eq!(
+            case.stored().await.attempts[0]["outcome"],
+            "refused: there is no valid approval policy"
+        );
     }
 }
 
@@ -514,12 +565,21 @@ async fn too_many_requests_are_refused_and_posts_of_them_audited() {
     let segment = Case::segment("ann@example.com");
     let mut statuses = Vec::new();
     for _ in 0..70 {
-        statuses.push(case.send("POST", &segment, json!({ "body": "verdict=approve" })).await.status);
+        statuses.push(
+            case.send("POST", &segment, json!({ "body": "verdict=approve" }))
+                .await
+                .status,
+        );
     }
     assert_eq!(statuses[..30], [403; 30], "no nonce");
     assert_eq!(statuses[30..], [429; 40]);
     // 30 without a nonce, 30 too many by this link; past that the address is refused unread.
     assert_eq!((case.stored().await.attempts.len(), case.answers()), (60, 0));
     let other = json!({ "requestContext": { "http": { "method": "GET", "sourceIp": "203.0.113.8" } } });
-    assert_eq!(case.send("GET", &Case::segment("bob@example.com"), other).await.status, 200);
+    assert_eq!(
+        case.send("GET", &Case::segment("bob@example.com"), other)
+            .await
+            .status,
+        200
+    );
 }

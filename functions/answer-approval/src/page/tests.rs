@@ -25,7 +25,9 @@ fn record() -> Record {
     Record {
         approval: link().approval,
         token_hash: link().token,
-        asked: ["ann", "bob", "cat"].map(|name| Approver::new(format!("{name}@example.com")).unwrap()).to_vec(),
+        asked: ["ann", "bob", "cat"]
+            .map(|name| Approver::new(format!("{name}@example.com")).unwrap())
+            .to_vec(),
         opened: "2026-05-29T14:05:00Z".parse().unwrap(),
         expires: link().expires,
         evidence: Evidence {
@@ -102,16 +104,17 @@ fn nothing_runs_and_nothing_is_loaded() {
 #[test]
 fn the_author_sees_no_button_to_approve() {
     let html = form(Some(OnlyReject::OwnChange), 0);
-    assert!(
-        !html.contains("value=\"approve\" ") && !html.contains(">Approve<") && html.contains(">Reject<")
-    );
+    assert!(!html.contains("value=\"approve\" ") && !html.contains(">Approve<") && html.contains(">Reject<"));
 }
 
 #[test]
 fn a_newer_run_is_pointed_out() {
     let html = form(None, 1);
     let main = html.split_once("<main>").unwrap().1;
-    assert!(main.starts_with("<p class=\"notice\"><strong>A newer revision is waiting"), "{main}");
+    assert!(
+        main.starts_with("<p class=\"notice\"><strong>A newer revision is waiting"),
+        "{main}"
+    );
     assert!(form(Some(OnlyReject::Superseded), 1).contains("policy rejects the older revision"));
     assert!(!form(None, 0).contains("A newer revision is waiting"));
 }

@@ -224,7 +224,15 @@ pub fn decide(link: &VerifiedLink, attempt: Attempt<'_>, facts: Facts<'_>, now: 
     let comment = comment(attempt.comment);
     if attempt.verdict == Verdict::Rejected {
         let by = approver.to_string();
-        return Answer::Send(effect(&link.link().approval, open.token, Verdict::Rejected, by, attempt.via, comment, now));
+        return Answer::Send(effect(
+            &link.link().approval,
+            open.token,
+            Verdict::Rejected,
+            by,
+            attempt.via,
+            comment,
+            now,
+        ));
     }
     if open.is_superseded(facts) {
         return Answer::Send(rejection_of_superseded(&link.link().approval, open.token, now));
@@ -242,7 +250,15 @@ pub fn decide(link: &VerifiedLink, attempt: Attempt<'_>, facts: Facts<'_>, now: 
     if tally.has(approver) {
         // All have approved, and CodePipeline has not taken it yet.
         let by = tally.people();
-        return Answer::Send(effect(&link.link().approval, open.token, Verdict::Approved, by, attempt.via, comment, now));
+        return Answer::Send(effect(
+            &link.link().approval,
+            open.token,
+            Verdict::Approved,
+            by,
+            attempt.via,
+            comment,
+            now,
+        ));
     }
     Answer::Count(Vote {
         person: approver.clone(),
@@ -265,7 +281,15 @@ pub fn counted(link: &VerifiedLink, vote: &Vote, facts: Facts<'_>, now: Timestam
     }
     let by = tally.people();
     let comment = vote.comment.clone();
-    Answer::Send(effect(&link.link().approval, open.token, Verdict::Approved, by, vote.via, comment, now))
+    Answer::Send(effect(
+        &link.link().approval,
+        open.token,
+        Verdict::Approved,
+        by,
+        vote.via,
+        comment,
+        now,
+    ))
 }
 
 /// What the policy decides about `approval` by itself: a request behind which a newer revision waits is
@@ -287,7 +311,15 @@ pub fn of_policy(
 
 fn rejection_of_superseded(approval: &ApprovalAction, token: &Token, now: Timestamp) -> Effect {
     let comment = "a newer revision is waiting behind this one".to_owned();
-    effect(approval, token, Verdict::Rejected, "signalbox".to_owned(), Via::Policy, comment, now)
+    effect(
+        approval,
+        token,
+        Verdict::Rejected,
+        "signalbox".to_owned(),
+        Via::Policy,
+        comment,
+        now,
+    )
 }
 
 fn effect(
@@ -377,7 +409,12 @@ fn examine<'a>(link: &VerifiedLink, facts: Facts<'a>, now: Timestamp) -> Result<
         .record
         .filter(|record| record.approval == link.approval && record.token_hash == link.token);
     let record = asked
-        .filter(|record| record.asked.iter().any(|asked| same_person(asked, &link.approver)))
+        .filter(|record| {
+            record
+                .asked
+                .iter()
+                .any(|asked| same_person(asked, &link.approver))
+        })
         .ok_or(Closed::Refused(Refusal::NotAsked))?;
     if let Some(decision) = facts.decision.cloned() {
         return Err(Closed::Decided(decision));
@@ -398,7 +435,11 @@ fn examine<'a>(link: &VerifiedLink, facts: Facts<'a>, now: Timestamp) -> Result<
         _ if now >= link.expires.min(record.expires) => Err(expired),
         Standing::Gone(why) => Err(Closed::Gone(*why)),
         Standing::NotReady | Standing::Decided { .. } => Err(Closed::NotReady),
-        Standing::Waiting { token, .. } => Ok(Open { token, record, policy }),
+        Standing::Waiting { token, .. } => Ok(Open {
+            token,
+            record,
+            policy,
+        }),
     }
 }
 
@@ -593,21 +634,39 @@ mod tests {
     }
 
     fn vote(email: &str) -> Vote {
-        Vote { person: approver(email), via: Via::Link, at: at("2026-05-29T14:50:00Z"), comment: String::new() }
+        Vote {
+            person: approver(email),
+            via: Via::Link,
+            at: at("2026-05-29T14:50:00Z"),
+            comment: String::new(),
+        }
     }
 
     #[test]
     fn of_two_who_have_to_approve_the_second_decides_for_both() {
         let mut case = good();
         case.policy = Some(policy(2, "warn"));
-        let Answer::Counted(tally) = case.answer() else { panic!("not counted") };
-        assert_eq!((tally.open(), tally.missing), (1, vec![approver("bob@example.com")]));
+        let Answer::Counted(tally) = case.answer() else {
+            panic!("not counted")
+        };
+        assert_eq!(
+            (tally.open(), tally.missing),
+            (1, vec![approver("bob@example.com")])
+        );
         // Sent again by the same person it stays one.
         assert!(matches!(case.answer(), Answer::Counted(_)));
-        assert_eq!((case.votes.len(), case.only_reject()), (1, Some(OnlyReject::Approved)));
+        assert_eq!(
+            (case.votes.len(), case.only_reject()),
+            (1, Some(OnlyReject::Approved))
+        );
         case.link.approver = approver("bob@example.com");
-        let Answer::Send(effect) = case.answer() else { panic!("not decided") };
-        assert_eq!(effect.summary, "Approved by ann@example.com, bob@example.com via link");
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not decided")
+        };
+        assert_eq!(
+            effect.summary,
+            "Approved by ann@example.com, bob@example.com via link"
+        );
         // Where CodePipeline did not take it, either can send it again.
         assert!(matches!(case.answer(), Answer::Send(_)));
     }
@@ -618,8 +677,13 @@ mod tests {
         case.policy = Some(policy(2, "warn"));
         case.votes = vec![vote("bob@example.com")];
         case.attempt.verdict = Verdict::Rejected;
-        let Answer::Send(effect) = case.answer() else { panic!("not decided") };
-        assert_eq!((effect.decision.verdict, effect.decision.by.as_str()), (Verdict::Rejected, "ann@example.com"));
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not decided")
+        };
+        assert_eq!(
+            (effect.decision.verdict, effect.decision.by.as_str()),
+            (Verdict::Rejected, "ann@example.com")
+        );
     }
 
     #[test]
@@ -629,7 +693,11 @@ mod tests {
         assert_eq!((case.answer(), case.votes.len()), (Answer::ConfirmOlder, 0));
         case.attempt.older_confirmed = true;
         assert!(matches!(case.answer(), Answer::Send(_)));
-        case.attempt = Attempt { verdict: Verdict::Rejected, older_confirmed: false, ..case.attempt };
+        case.attempt = Attempt {
+            verdict: Verdict::Rejected,
+            older_confirmed: false,
+            ..case.attempt
+        };
         assert!(matches!(case.answer(), Answer::Send(_)));
     }
 
@@ -639,10 +707,21 @@ mod tests {
         (case.policy, case.newer_waiting) = (Some(policy(1, "reject")), 1);
         case.attempt.older_confirmed = true;
         assert_eq!(case.only_reject(), Some(OnlyReject::Superseded));
-        let Answer::Send(effect) = case.answer() else { panic!("not rejected") };
-        assert_eq!((effect.decision.verdict, effect.decision.via), (Verdict::Rejected, Via::Policy));
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not rejected")
+        };
+        assert_eq!(
+            (effect.decision.verdict, effect.decision.via),
+            (Verdict::Rejected, Via::Policy)
+        );
         let by_itself = case.with(|link, facts, now| {
-            of_policy(&link.link().approval, facts.policy.unwrap(), facts.standing, facts.newer_waiting, now)
+            of_policy(
+                &link.link().approval,
+                facts.policy.unwrap(),
+                facts.standing,
+                facts.newer_waiting,
+                now,
+            )
         });
         assert_eq!(by_itself, Some(effect));
         (case.policy, case.newer_waiting) = (Some(policy(1, "reject")), 0);

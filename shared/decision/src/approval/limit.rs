@@ -42,7 +42,10 @@ impl Limit {
     /// Everybody starts with a full bucket.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
-        Self { rate, buckets: HashMap::new() }
+        Self {
+            rate,
+            buckets: HashMap::new(),
+        }
     }
 
     /// Takes one token of `key`.
@@ -57,7 +60,10 @@ impl Limit {
             }
         }
         let Rate { burst, pause } = self.rate;
-        let bucket = self.buckets.entry(key.to_owned()).or_insert(Bucket { tokens: burst, counted: now });
+        let bucket = self.buckets.entry(key.to_owned()).or_insert(Bucket {
+            tokens: burst,
+            counted: now,
+        });
         let pause_ms = pause.as_millis().max(1);
         let since = now.duration_since(bucket.counted).max(SignedDuration::ZERO);
         let refills = u32::try_from(since.as_millis() / pause_ms).unwrap_or(u32::MAX);
@@ -66,7 +72,10 @@ impl Limit {
             bucket.counted.max(now)
         } else {
             // The part of a pause that has passed is kept.
-            pause.checked_mul(i32::try_from(refills).unwrap_or(i32::MAX)).and_then(|passed| bucket.counted.checked_add(passed).ok()).unwrap_or(now)
+            pause
+                .checked_mul(i32::try_from(refills).unwrap_or(i32::MAX))
+                .and_then(|passed| bucket.counted.checked_add(passed).ok())
+                .unwrap_or(now)
         };
         if bucket.tokens == 0 {
             let retry_after = (pause - now.duration_since(bucket.counted)).max(SignedDuration::from_secs(1));
@@ -83,17 +92,30 @@ mod tests {
     use super::*;
 
     fn limit() -> Limit {
-        Limit::new(Rate { burst: 3, pause: SignedDuration::from_secs(10) })
+        Limit::new(Rate {
+            burst: 3,
+            pause: SignedDuration::from_secs(10),
+        })
     }
 
     #[test]
     fn a_burst_is_taken_and_then_one_after_each_pause() {
         let (mut limit, start) = (limit(), at("2026-05-29T15:00:00Z"));
-        let mut after = |seconds: i64| limit.take("a", start + SignedDuration::from_secs(seconds)).is_ok();
+        let mut after = |seconds: i64| {
+            limit
+                .take("a", start + SignedDuration::from_secs(seconds))
+                .is_ok()
+        };
         assert!(after(0) && after(0) && after(1), "the burst");
-        assert!(!after(2) && !after(9), "nothing is left, and asking does not lengthen the wait");
+        assert!(
+            !after(2) && !after(9),
+            "nothing is left, and asking does not lengthen the wait"
+        );
         assert!(after(10) && !after(19) && after(20));
-        assert!(after(1000) && after(1000) && after(1000) && !after(1000), "no more than the burst is saved up");
+        assert!(
+            after(1000) && after(1000) && after(1000) && !after(1000),
+            "no more than the burst is saved up"
+        );
     }
 
     #[test]
@@ -101,7 +123,10 @@ mod tests {
         let (mut limit, now) = (limit(), at("2026-05-29T15:00:00Z"));
         while limit.take("a", now).is_ok() {}
         assert!(limit.take("b", now).is_ok());
-        assert_eq!(limit.take("a", now).unwrap_err().retry_after, SignedDuration::from_secs(10));
+        assert_eq!(
+            limit.take("a", now).unwrap_err().retry_after,
+            SignedDuration::from_secs(10)
+        );
     }
 
     #[test]

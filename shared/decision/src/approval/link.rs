@@ -296,7 +296,9 @@ pub(crate) mod tests {
             let (mut state, mut accepted) = (seed, 0);
             for _ in 0..EACH {
                 // A linear congruential generator (Knuth's): all that is needed is that no two are alike.
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 let mut bytes = sound.clone();
                 let bits = u64::try_from(bytes.len() * 8).unwrap();
                 let (first, second) = ((state >> 33) % bits, (state >> 17) % bits);
@@ -313,7 +315,10 @@ pub(crate) mod tests {
         let forge = &forge;
         let accepted = std::thread::scope(|scope| {
             let forgers: Vec<_> = (1..=4).map(|seed| scope.spawn(move || forge(seed))).collect();
-            forgers.into_iter().map(|forger| forger.join().unwrap()).sum::<u64>()
+            forgers
+                .into_iter()
+                .map(|forger| forger.join().unwrap())
+                .sum::<u64>()
         });
         assert_eq!(accepted, 0);
     }

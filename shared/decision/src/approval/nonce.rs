@@ -79,7 +79,11 @@ impl Nonce {
             return false;
         };
         keys.by_id(&link.key_id).is_some_and(|key| {
-            key.verify(OLDER, &[&link.signature, &self.0, waiting(newer).as_bytes()], &value)
+            key.verify(
+                OLDER,
+                &[&link.signature, &self.0, waiting(newer).as_bytes()],
+                &value,
+            )
         })
     }
 }

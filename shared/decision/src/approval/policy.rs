@@ -108,7 +108,9 @@ impl Policy {
     /// Whether this address is on the list, without regard to ASCII case.
     #[must_use]
     pub fn lists(&self, approver: &Approver) -> bool {
-        self.approvers.iter().any(|listed| same_person(&listed.email, approver))
+        self.approvers
+            .iter()
+            .any(|listed| same_person(&listed.email, approver))
     }
 
     /// Who the Slack user with this id is.

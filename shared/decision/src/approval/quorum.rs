@@ -42,7 +42,9 @@ impl Tally {
     pub fn of(votes: &[Vote], policy: &Policy, record: &Record) -> Self {
         let mut approved: Vec<Vote> = Vec::new();
         for vote in votes {
-            let counted = approved.iter().any(|known| same_person(&known.person, &vote.person));
+            let counted = approved
+                .iter()
+                .any(|known| same_person(&known.person, &vote.person));
             if !counted && counts(&vote.person, policy, record) {
                 approved.push(vote.clone());
             }
@@ -109,11 +111,19 @@ mod tests {
     use super::super::tests::{approver, at};
     use super::*;
 
-    const PEOPLE: [&str; 5] =
-        ["ann@example.com", "bob@example.com", "carol@example.com", "dan@example.com", "mallory@example.com"];
+    const PEOPLE: [&str; 5] = [
+        "ann@example.com",
+        "bob@example.com",
+        "carol@example.com",
+        "dan@example.com",
+        "mallory@example.com",
+    ];
 
     fn policy(quorum: usize, author: bool) -> Policy {
-        let listed: Vec<String> = PEOPLE[..4].iter().map(|email| format!("{{\"email\":\"{email}\"}}")).collect();
+        let listed: Vec<String> = PEOPLE[..4]
+            .iter()
+            .map(|email| format!("{{\"email\":\"{email}\"}}"))
+            .collect();
         let listed = listed.join(",");
         Policy::parse(&format!(
             r#"{{"version":1,"approvers":[{listed}],"quorum":{quorum},"author_may_approve":{author}}}"#
@@ -123,18 +133,29 @@ mod tests {
 
     /// Carol made the change; everybody but Dan was asked.
     fn asked() -> Record {
-        Record { asked: PEOPLE[..3].iter().map(|email| approver(email)).collect(), ..record() }
+        Record {
+            asked: PEOPLE[..3].iter().map(|email| approver(email)).collect(),
+            ..record()
+        }
     }
 
     fn vote(email: &str) -> Vote {
-        Vote { person: approver(email), via: Via::Link, at: at("2026-05-29T15:00:00Z"), comment: String::new() }
+        Vote {
+            person: approver(email),
+            via: Via::Link,
+            at: at("2026-05-29T15:00:00Z"),
+            comment: String::new(),
+        }
     }
 
     #[test]
     fn different_people_are_counted_once_each() {
         let votes = ["ann@example.com", "ANN@example.com"].map(vote);
         let tally = Tally::of(&votes, &policy(2, false), &asked());
-        assert_eq!((tally.approved.len(), tally.open(), tally.is_reached()), (1, 1, false));
+        assert_eq!(
+            (tally.approved.len(), tally.open(), tally.is_reached()),
+            (1, 1, false)
+        );
         assert_eq!(tally.missing, [approver("bob@example.com")]);
         let votes = ["ann@example.com", "bob@example.com"].map(vote);
         let tally = Tally::of(&votes, &policy(2, false), &asked());

@@ -385,7 +385,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_decision_in_the_console_names_the_identity() {
-        for text in ["Approved by somebody important via link", "Approved by ann via links", "Approved by the boss"] {
+        for text in [
+            "Approved by somebody important via link",
+            "Approved by ann via links",
+            "Approved by the boss",
+        ] {
             assert_eq!(read_summary(text, Verdict::Approved), None, "{text}");
         }
         let console = ActionReading {

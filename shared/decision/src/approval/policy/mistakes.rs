@@ -28,7 +28,11 @@ impl fmt::Display for PolicyMistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
         let s = if count == 1 { "" } else { "s" };
-        write!(f, "the approval policy has {count} mistake{s}: {}", shown(&self.0.join("; "), 2000))
+        write!(
+            f,
+            "the approval policy has {count} mistake{s}: {}",
+            shown(&self.0.join("; "), 2000)
+        )
     }
 }
 

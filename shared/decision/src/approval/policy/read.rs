@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::SignedDuration;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
     Escalation, MAX_BYTES, OfficeHours, Policy, PolicyApprover, PolicyMistakes, SlackPlace, Superseded,
@@ -25,11 +25,16 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyMistakes> {
     }
     if text.len() > MAX_BYTES {
         let bytes = text.len();
-        return Err(PolicyMistakes::one(format!("the document has {bytes} bytes; at most {MAX_BYTES} are taken")));
+        return Err(PolicyMistakes::one(format!(
+            "the document has {bytes} bytes; at most {MAX_BYTES} are taken"
+        )));
     }
     let node: Node = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        PolicyMistakes::one(format!("line {line}, column {column}: this is no JSON document ({:?})", error.classify()))
+        PolicyMistakes::one(format!(
+            "line {line}, column {column}: this is no JSON document ({:?})",
+            error.classify()
+        ))
     })?;
     let mut reader = Reader::default();
     let read = reader.policy(node);
@@ -125,15 +130,27 @@ impl Reader {
 
     /// The object's fields in the order of `known`; what is unknown or there twice is a mistake, and
     /// `null` is as good as left out.
-    fn fields<const N: usize>(&mut self, place: &str, node: Node, known: [&str; N]) -> Option<[Option<Node>; N]> {
+    fn fields<const N: usize>(
+        &mut self,
+        place: &str,
+        node: Node,
+        known: [&str; N],
+    ) -> Option<[Option<Node>; N]> {
         let Node::Fields(fields) = node else {
             return self.wrong(place, "an object", &node);
         };
         let mut found = [const { None }; N];
         for (name, node) in fields {
-            let Some(slot) = known.iter().position(|known| *known == name).and_then(|at| found.get_mut(at)) else {
+            let Some(slot) = known
+                .iter()
+                .position(|known| *known == name)
+                .and_then(|at| found.get_mut(at))
+            else {
                 let known = known.join(", ");
-                self.mistake(place, format_args!("{:?} is not known here; known are {known}", shown(&name, 40)));
+                self.mistake(
+                    place,
+                    format_args!("{:?} is not known here; known are {known}", shown(&name, 40)),
+                );
                 continue;
             };
             if slot.is_some() {
@@ -145,15 +162,33 @@ impl Reader {
     }
 
     fn policy(&mut self, node: Node) -> Option<Policy> {
-        let [version, approvers, quorum, author, reminders, escalation, notice, superseded, hours, slack] = self
-            .fields(
-                "the document",
-                node,
-                [
-                    "version", "approvers", "quorum", "author_may_approve", "reminders", "escalation",
-                    "expiry_notice", "superseded", "office_hours", "slack",
-                ],
-            )?;
+        let [
+            version,
+            approvers,
+            quorum,
+            author,
+            reminders,
+            escalation,
+            notice,
+            superseded,
+            hours,
+            slack,
+        ] = self.fields(
+            "the document",
+            node,
+            [
+                "version",
+                "approvers",
+                "quorum",
+                "author_may_approve",
+                "reminders",
+                "escalation",
+                "expiry_notice",
+                "superseded",
+                "office_hours",
+                "slack",
+            ],
+        )?;
         let version = self.required("version", version);
         if let Some(version) = version {
             match version {
@@ -162,7 +197,9 @@ impl Reader {
                 other => self.wrong("version", "the number 1", &other).unwrap_or_default(),
             }
         }
-        let approvers = self.required("approvers", approvers).and_then(|node| self.approvers(node));
+        let approvers = self
+            .required("approvers", approvers)
+            .and_then(|node| self.approvers(node));
         let quorum = quorum.map_or(Some(1), |node| self.quorum(&node, approvers.as_deref()));
         let author_may_approve = author.map_or(Some(false), |node| match node {
             Node::Bool(value) => Some(value),
@@ -232,15 +269,17 @@ impl Reader {
     fn address(&mut self, place: &str, node: Option<Node>) -> Option<Approver> {
         let node = self.required(place, node)?;
         let text = self.text(place, &node)?;
-        let halves = text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@')
-        });
+        let halves = text
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
         if !halves {
             let problem = format!("{:?} is no e-mail address", shown(text, 60));
             self.mistake(place, problem);
             return None;
         }
-        Approver::new(text).map_err(|error| self.mistake(place, shown(&error.to_string(), 200))).ok()
+        Approver::new(text)
+            .map_err(|error| self.mistake(place, shown(&error.to_string(), 200)))
+            .ok()
     }
 
     fn id(&mut self, place: &str, node: &Node, first: &[char]) -> Option<String> {
@@ -250,7 +289,11 @@ impl Reader {
             && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
         if !sound {
             let first: Vec<String> = first.iter().map(|c| format!("{c}…")).collect();
-            let problem = format!("{:?} is no id of Slack's ({}, 9 to 20 capitals and digits)", shown(text, 40), first.join(" or "));
+            let problem = format!(
+                "{:?} is no id of Slack's ({}, 9 to 20 capitals and digits)",
+                shown(text, 40),
+                first.join(" or ")
+            );
             self.mistake(place, problem);
             return None;
         }
@@ -268,18 +311,28 @@ impl Reader {
         let mut approvers = Vec::new();
         for (at, node) in list.into_iter().enumerate() {
             let place = format!("approvers[{at}]");
-            let Some([email, slack]) = self.fields(&place, node, ["email", "slack"]) else { continue };
+            let Some([email, slack]) = self.fields(&place, node, ["email", "slack"]) else {
+                continue;
+            };
             let email = self.address(&format!("{place}.email"), email);
-            let slack = self.optional(slack, |reader, node| reader.id(&format!("{place}.slack"), &node, &['U', 'W']));
+            let slack = self.optional(slack, |reader, node| {
+                reader.id(&format!("{place}.slack"), &node, &['U', 'W'])
+            });
             if let Some(email) = &email
                 && !addresses.insert(email.as_str().to_ascii_lowercase())
             {
-                self.mistake(&place, format_args!("{} is on the list twice", shown(email.as_str(), 254)));
+                self.mistake(
+                    &place,
+                    format_args!("{} is on the list twice", shown(email.as_str(), 254)),
+                );
             }
             if let Some(Some(slack)) = &slack
                 && !slacks.insert(slack.clone())
             {
-                self.mistake(&place, format_args!("the Slack user {slack} is on the list twice"));
+                self.mistake(
+                    &place,
+                    format_args!("the Slack user {slack} is on the list twice"),
+                );
             }
             if let (Some(email), Some(slack)) = (email, slack) {
                 approvers.push(PolicyApprover { email, slack });
@@ -301,7 +354,10 @@ impl Reader {
             && quorum > approvers.len()
         {
             let count = approvers.len();
-            self.mistake("quorum", format_args!("{quorum} people have to approve, and only {count} may"));
+            self.mistake(
+                "quorum",
+                format_args!("{quorum} people have to approve, and only {count} may"),
+            );
             return None;
         }
         Some(quorum)
@@ -311,9 +367,16 @@ impl Reader {
         let text = self.text(place, node)?;
         // ISO 8601 with hours at most: a day has 23 to 25 of them.
         match text.parse::<SignedDuration>() {
-            Ok(duration) if text.starts_with("PT") && duration > SignedDuration::ZERO && duration <= LONGEST => Some(duration),
+            Ok(duration)
+                if text.starts_with("PT") && duration > SignedDuration::ZERO && duration <= LONGEST =>
+            {
+                Some(duration)
+            }
             Ok(_) if text.starts_with("PT") => {
-                self.mistake(place, format_args!("{text} is not between a second and 60 days (PT1440H)"));
+                self.mistake(
+                    place,
+                    format_args!("{text} is not between a second and 60 days (PT1440H)"),
+                );
                 None
             }
             _ => {
@@ -334,7 +397,9 @@ impl Reader {
         let mut reminders: Vec<SignedDuration> = Vec::new();
         for (at, node) in list.iter().enumerate() {
             let place = format!("reminders[{at}]");
-            let Some(duration) = self.duration(&place, node) else { continue };
+            let Some(duration) = self.duration(&place, node) else {
+                continue;
+            };
             if reminders.last().is_some_and(|last| *last >= duration) {
                 self.mistake(&place, "it is not later than the one before");
             }
@@ -345,35 +410,59 @@ impl Reader {
 
     fn escalation(&mut self, node: Node) -> Option<Escalation> {
         let [after, contact] = self.fields("escalation", node, ["after", "contact"])?;
-        let after = self.required("escalation.after", after).and_then(|node| self.duration("escalation.after", &node));
+        let after = self
+            .required("escalation.after", after)
+            .and_then(|node| self.duration("escalation.after", &node));
         let contact = self.address("escalation.contact", contact);
-        Some(Escalation { after: after?, contact: contact? })
+        Some(Escalation {
+            after: after?,
+            contact: contact?,
+        })
     }
 
     fn slack(&mut self, node: Node) -> Option<SlackPlace> {
         let [team, channel] = self.fields("slack", node, ["team", "channel"])?;
-        let team = self.required("slack.team", team).and_then(|node| self.id("slack.team", &node, &['T']));
-        let channel =
-            self.required("slack.channel", channel).and_then(|node| self.id("slack.channel", &node, &['C', 'G']));
-        Some(SlackPlace { team: team?, channel: channel? })
+        let team = self
+            .required("slack.team", team)
+            .and_then(|node| self.id("slack.team", &node, &['T']));
+        let channel = self
+            .required("slack.channel", channel)
+            .and_then(|node| self.id("slack.channel", &node, &['C', 'G']));
+        Some(SlackPlace {
+            team: team?,
+            channel: channel?,
+        })
     }
 
     fn office_hours(&mut self, node: Node) -> Option<OfficeHours> {
-        let [zone, days, from, to] = self.fields("office_hours", node, ["time_zone", "days", "from", "to"])?;
+        let [zone, days, from, to] =
+            self.fields("office_hours", node, ["time_zone", "days", "from", "to"])?;
         let zone = self.required("office_hours.time_zone", zone).and_then(|node| {
             let name = self.text("office_hours.time_zone", &node)?;
             let problem = format!("{:?} is no time zone such as Europe/Berlin", shown(name, 60));
-            TimeZone::get(name).map_err(|_| self.mistake("office_hours.time_zone", problem)).ok()
+            TimeZone::get(name)
+                .map_err(|_| self.mistake("office_hours.time_zone", problem))
+                .ok()
         });
-        let days = self.required("office_hours.days", days).and_then(|node| self.days(node));
+        let days = self
+            .required("office_hours.days", days)
+            .and_then(|node| self.days(node));
         let from = self.time("office_hours.from", from);
         let to = self.time("office_hours.to", to);
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
         {
-            self.mistake("office_hours", "they end before they begin; hours past midnight are not taken");
+            self.mistake(
+                "office_hours",
+                "they end before they begin; hours past midnight are not taken",
+            );
         }
-        Some(OfficeHours { zone: zone?, days: days?, from: from?, to: to? })
+        Some(OfficeHours {
+            zone: zone?,
+            days: days?,
+            from: from?,
+            to: to?,
+        })
     }
 
     fn days(&mut self, node: Node) -> Option<Vec<Weekday>> {
@@ -384,7 +473,9 @@ impl Reader {
         }
         let mut days = Vec::new();
         for node in &list {
-            let Some(text) = self.text(PLACE, node) else { continue };
+            let Some(text) = self.text(PLACE, node) else {
+                continue;
+            };
             let day = match text {
                 "mon" => Weekday::Monday,
                 "tue" => Weekday::Tuesday,
@@ -394,7 +485,10 @@ impl Reader {
                 "sat" => Weekday::Saturday,
                 "sun" => Weekday::Sunday,
                 _ => {
-                    let problem = format!("{:?} is none of mon, tue, wed, thu, fri, sat, sun", shown(text, 40));
+                    let problem = format!(
+                        "{:?} is none of mon, tue, wed, thu, fri, sat, sun",
+                        shown(text, 40)
+                    );
                     self.mistake(PLACE, problem);
                     continue;
                 }

@@ -17,15 +17,24 @@ const WHOLE: &str = r#"{
 }"#;
 
 fn mistakes(text: &str) -> Vec<String> {
-    Policy::parse(text).map_or_else(|mistakes| mistakes.iter().map(str::to_owned).collect(), |_| Vec::new())
+    Policy::parse(text).map_or_else(
+        |mistakes| mistakes.iter().map(str::to_owned).collect(),
+        |_| Vec::new(),
+    )
 }
 
 #[test]
 fn a_whole_document_is_read() {
     let policy = Policy::parse(WHOLE).unwrap();
-    assert_eq!((policy.quorum, policy.author_may_approve, policy.superseded), (2, true, Superseded::Reject));
+    assert_eq!(
+        (policy.quorum, policy.author_may_approve, policy.superseded),
+        (2, true, Superseded::Reject)
+    );
     assert_eq!(policy.reminders, [24, 72].map(SignedDuration::from_hours));
-    assert_eq!(policy.escalation.as_ref().unwrap().contact, approver("oncall@example.com"));
+    assert_eq!(
+        policy.escalation.as_ref().unwrap().contact,
+        approver("oncall@example.com")
+    );
     assert_eq!(policy.expiry_notice, Some(SignedDuration::from_hours(12)));
     assert_eq!(policy.by_slack("U012ABCDEF"), Some(&approver("ann@example.com")));
     assert_eq!(policy.by_slack("U000000000"), None);
@@ -35,8 +44,12 @@ fn a_whole_document_is_read() {
 
 #[test]
 fn what_is_left_out_is_the_safe_choice() {
-    let policy = Policy::parse(r#"{"version":1,"approvers":[{"email":"ann@example.com"}],"slack":null}"#).unwrap();
-    assert_eq!((policy.quorum, policy.author_may_approve, policy.superseded), (1, false, Superseded::Warn));
+    let policy =
+        Policy::parse(r#"{"version":1,"approvers":[{"email":"ann@example.com"}],"slack":null}"#).unwrap();
+    assert_eq!(
+        (policy.quorum, policy.author_may_approve, policy.superseded),
+        (1, false, Superseded::Warn)
+    );
     assert!(policy.reminders.is_empty() && policy.escalation.is_none() && policy.office_hours.is_none());
 }
 
@@ -50,12 +63,32 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
              "slack": { "team": "C012ABCDEF", "channel": "" } }"#,
     );
     for place in [
-        "the document: \"quorom\"", "version:", "approvers[0].email:", "approvers[1]: \"phone\"", "approvers[1].email:",
-        "approvers[1].slack:", "quorum:", "author_may_approve:", "reminders[1]:", "reminders[2]:", "escalation.after:",
-        "escalation.contact:", "expiry_notice:", "superseded:", "office_hours.time_zone:", "office_hours.days: mon",
-        "office_hours.days: \"Friday\"", "office_hours.to:", "slack.team:", "slack.channel:",
+        "the document: \"quorom\"",
+        "version:",
+        "approvers[0].email:",
+        "approvers[1]: \"phone\"",
+        "approvers[1].email:",
+        "approvers[1].slack:",
+        "quorum:",
+        "author_may_approve:",
+        "reminders[1]:",
+        "reminders[2]:",
+        "escalation.after:",
+        "escalation.contact:",
+        "expiry_notice:",
+        "superseded:",
+        "office_hours.time_zone:",
+        "office_hours.days: mon",
+        "office_hours.days: \"Friday\"",
+        "office_hours.to:",
+        "slack.team:",
+        "slack.channel:",
     ] {
-        assert_eq!(found.iter().filter(|mistake| mistake.starts_with(place)).count(), 1, "{place} in {found:#?}");
+        assert_eq!(
+            found.iter().filter(|mistake| mistake.starts_with(place)).count(),
+            1,
+            "{place} in {found:#?}"
+        );
     }
     assert_eq!(found.len(), 20, "{found:#?}");
 }
@@ -63,9 +96,18 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
 #[test]
 fn what_could_be_meant_in_two_ways_is_a_mistake() {
     for (text, place) in [
-        (r#"{"version":1,"approvers":[{"email":"a@b.c"}],"quorum":1,"quorum":1}"#, "quorum is there twice"),
-        (r#"{"version":1,"approvers":[{"email":"a@b.c"},{"email":"A@b.c"}]}"#, "on the list twice"),
-        (r#"{"version":1,"approvers":[{"email":"a@b.c"}],"quorum":2}"#, "only 1 may"),
+        (
+            r#"{"version":1,"approvers":[{"email":"a@b.c"}],"quorum":1,"quorum":1}"#,
+            "quorum is there twice",
+        ),
+        (
+            r#"{"version":1,"approvers":[{"email":"a@b.c"},{"email":"A@b.c"}]}"#,
+            "on the list twice",
+        ),
+        (
+            r#"{"version":1,"approvers":[{"email":"a@b.c"}],"quorum":2}"#,
+            "only 1 may",
+        ),
         (r#"{"version":1,"approvers":[]}"#, "nobody is on the list"),
         (r#"{"version":1}"#, "approvers: it is missing"),
         (r#"{"version":1,"approvers":[{"email":"a@b.c"}]} {}"#, "no JSON"),
