@@ -203,12 +203,15 @@ fn the_expiry_is_announced_before_it_happens_in_the_place_of_reminders() {
 
 #[test]
 fn what_lasts_no_longer_than_its_notice_is_not_announced() {
-    let mut case = Case::default();
-    case.policy = Policy {
+    let policy = Policy {
         expiry_notice: Some(hours(24 * 7)),
         reminders: Vec::new(),
         escalation: None,
         ..policy()
+    };
+    let case = Case {
+        policy,
+        ..Case::default()
     };
     assert_eq!(case.told("2026-06-05T14:00:00Z"), []);
 }
@@ -254,8 +257,10 @@ fn an_approval_that_nobody_was_asked_about_is_repaired() {
 
 #[test]
 fn an_approval_is_asked_again_until_every_message_is_known_to_be_sent() {
-    let mut case = Case::default();
-    case.all_asked = false;
+    let case = Case {
+        all_asked: false,
+        ..Case::default()
+    };
     assert!(matches!(
         case.at(when(OPENED)).as_slice(),
         [Do::Repair {
@@ -283,9 +288,11 @@ fn without_a_policy_nobody_is_reminded() {
 
 #[test]
 fn a_decision_ends_it_all() {
-    let mut case = Case::default();
-    case.decided = true;
-    case.all_asked = false;
+    let case = Case {
+        decided: true,
+        all_asked: false,
+        ..Case::default()
+    };
     assert_eq!(case.at(when("2026-06-05T02:05:00Z")), []);
 }
 
