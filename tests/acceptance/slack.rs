@@ -55,7 +55,10 @@ async fn told(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Json<Value> {
-    let token = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let ts = match body.get("ts").and_then(Value::as_str) {
         Some(ts) => ts.to_owned(),
         None => format!("1700000000.{:06}", server.count.fetch_add(1, Ordering::SeqCst)),
@@ -81,14 +84,22 @@ async fn install(world: &World) -> Slack {
 
     let secret = json!({ "signing_secret": SECRET, "bot_token": BOT }).to_string();
     let input = json!({ "Name": "signalbox-slack-slack", "SecretString": secret });
-    let secret = world.running.call("secretsmanager", "CreateSecret", input).await.unwrap();
+    let secret = world
+        .running
+        .call("secretsmanager", "CreateSecret", input)
+        .await
+        .unwrap();
     let policy = json!({
         "version": 1, "approvers": [{ "email": ANN, "slack": ANN_IN_SLACK }, { "email": BEN }],
         "slack": { "team": TEAM, "channel": CHANNEL },
     });
     // A third environment: the template knows two, and both belong to others here.
     let template = std::fs::read_to_string(world.running.paths.project.join("template.yaml")).unwrap();
-    let template = template.replacen("AllowedValues: [staging, production]", "AllowedValues: [slack]", 1);
+    let template = template.replacen(
+        "AllowedValues: [staging, production]",
+        "AllowedValues: [slack]",
+        1,
+    );
     let template = template.replacen("Default: staging", "Default: slack", 1);
     let parameters = [
         ("Environment", ENVIRONMENT),
@@ -98,7 +109,9 @@ async fn install(world: &World) -> Slack {
         ("SlackSecretArn", secret["ARN"].as_str().unwrap()),
         ("SlackApiUrl", &format!("{root}/api")),
     ];
-    let outputs = install::create_stack(&world.running, "signalbox-slack", &template, &parameters).await.unwrap();
+    let outputs = install::create_stack(&world.running, "signalbox-slack", &template, &parameters)
+        .await
+        .unwrap();
     let output = |name: &str| outputs.iter().find(|(key, _)| key == name).unwrap().1.clone();
     let input = json!({
         "TopicArn": output("ApprovalTopicArn"), "Protocol": "email", "Endpoint": ANN,
@@ -106,7 +119,11 @@ async fn install(world: &World) -> Slack {
     });
     world.running.call("sns", "Subscribe", input).await.unwrap();
     create_pipeline(world).await;
-    Slack { server, url: output("SlackRequestUrl"), root }
+    Slack {
+        server,
+        url: output("SlackRequestUrl"),
+        root,
+    }
 }
 
 async fn create_pipeline(world: &World) {
@@ -129,10 +146,22 @@ async fn create_pipeline(world: &World) {
             }]},
         ],
     });
-    let request = world.running.s3().put_object().bucket(&world.installed.source_bucket).key("slack/package.zip");
-    let request = request.metadata("codepipeline-artifact-revision-summary", "Two lines<br>Author: carol@example.com");
+    let request = world
+        .running
+        .s3()
+        .put_object()
+        .bucket(&world.installed.source_bucket)
+        .key("slack/package.zip");
+    let request = request.metadata(
+        "codepipeline-artifact-revision-summary",
+        "Two lines<br>Author: carol@example.com",
+    );
     request.body(package().into()).send().await.unwrap();
-    world.running.call("codepipeline", "CreatePipeline", json!({ "pipeline": pipeline })).await.unwrap();
+    world
+        .running
+        .call("codepipeline", "CreatePipeline", json!({ "pipeline": pipeline }))
+        .await
+        .unwrap();
 }
 
 /// A run that waits for its approval, and the message that asked about it.
@@ -147,14 +176,29 @@ impl Slack {
     /// What was told on a path about a run.
     fn told(&self, path: &str, run: &str) -> Vec<Value> {
         let told = self.server.told.lock().unwrap();
-        let wanted = told.iter().filter(|(at, body, _)| at == path && body.to_string().contains(run));
+        let wanted = told
+            .iter()
+            .filter(|(at, body, _)| at == path && body.to_string().contains(run));
         wanted.map(|(_, body, _)| body.clone()).collect()
     }
 
     async fn waiting(&self, world: &World) -> Waiting {
-        let answer = world.running.call("codepipeline", "StartPipelineExecution", json!({ "name": PIPELINE })).await;
-        let run = answer.unwrap()["pipelineExecutionId"].as_str().unwrap().to_owned();
-        let message = until("a message in Slack", async || self.told("api/chat.postMessage", &run).pop()).await;
+        let answer = world
+            .running
+            .call(
+                "codepipeline",
+                "StartPipelineExecution",
+                json!({ "name": PIPELINE }),
+            )
+            .await;
+        let run = answer.unwrap()["pipelineExecutionId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let message = until("a message in Slack", async || {
+            self.told("api/chat.postMessage", &run).pop()
+        })
+        .await;
         let value = button(&message, "signalbox_approve");
         Waiting { run, message, value }
     }
@@ -176,9 +220,15 @@ impl Slack {
 
 fn button(message: &Value, action: &str) -> String {
     let blocks = message["blocks"].as_array().unwrap();
-    let elements = blocks.iter().filter_map(|block| block["elements"].as_array()).flatten();
+    let elements = blocks
+        .iter()
+        .filter_map(|block| block["elements"].as_array())
+        .flatten();
     let found = elements.clone().find(|element| element["action_id"] == action);
-    found.and_then(|element| element["value"].as_str()).expect("the message has the button").to_owned()
+    found
+        .and_then(|element| element["value"].as_str())
+        .expect("the message has the button")
+        .to_owned()
 }
 
 fn now() -> String {
@@ -207,16 +257,27 @@ fn click(value: &str, change: impl FnOnce(&mut Value)) -> String {
         "actions": [{ "type": "button", "action_id": "signalbox_approve", "value": value }],
     });
     change(&mut payload);
-    let encoded: String = payload.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded: String = payload
+        .to_string()
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect();
     format!("payload={encoded}")
 }
 
 /// The approval action of a run: its status and what CodePipeline has as its summary.
 async fn action(world: &World, run: &str) -> (String, String) {
     let input = json!({ "pipelineName": PIPELINE, "filter": { "pipelineExecutionId": run } });
-    let answer = world.running.call("codepipeline", "ListActionExecutions", input).await.unwrap();
+    let answer = world
+        .running
+        .call("codepipeline", "ListActionExecutions", input)
+        .await
+        .unwrap();
     let details = answer["actionExecutionDetails"].as_array().unwrap();
-    let found = details.iter().find(|detail| detail["actionName"] == "Approve").unwrap();
+    let found = details
+        .iter()
+        .find(|detail| detail["actionName"] == "Approve")
+        .unwrap();
     let summary = found.pointer("/output/executionResult/externalExecutionSummary");
     (
         found["status"].as_str().unwrap().to_owned(),
@@ -235,7 +296,11 @@ pub(crate) async fn h57_a_time_that_is_301_seconds_off_is_refused(world: &World)
     // A second more than needed, since one may pass on the way.
     for off in [-302, 302] {
         let time = (Timestamp::now().as_second() + off).to_string();
-        assert_eq!(slack.send(&signed(&time, &sign(&time, &body)), &body).await, 401, "{off}");
+        assert_eq!(
+            slack.send(&signed(&time, &sign(&time, &body)), &body).await,
+            401,
+            "{off}"
+        );
     }
     assert!(still_waits(world, &waiting.run).await);
     // What came for the first time 290 s late is fresh.
@@ -248,10 +313,22 @@ pub(crate) async fn h58_a_body_that_was_changed_is_refused(world: &World) {
     let slack = slack(world).await;
     let waiting = slack.waiting(world).await;
     let time = now();
-    let rejecting = click(&waiting.value, |payload| payload["actions"][0]["action_id"] = json!("signalbox_reject"));
+    let rejecting = click(&waiting.value, |payload| {
+        payload["actions"][0]["action_id"] = json!("signalbox_reject")
+    });
     let signature = sign(&time, &rejecting);
-    assert_eq!(slack.send(&signed(&time, &signature), &click(&waiting.value, |_| ())).await, 401);
-    assert_eq!(slack.send(&signed(&time, &signature), &format!("{rejecting}&x=1")).await, 401);
+    assert_eq!(
+        slack
+            .send(&signed(&time, &signature), &click(&waiting.value, |_| ()))
+            .await,
+        401
+    );
+    assert_eq!(
+        slack
+            .send(&signed(&time, &signature), &format!("{rejecting}&x=1"))
+            .await,
+        401
+    );
     assert!(still_waits(world, &waiting.run).await);
 }
 
@@ -262,8 +339,19 @@ pub(crate) async fn h59_a_missing_or_doubled_header_is_refused(world: &World) {
     let time = now();
     let signature = sign(&time, &body);
     let [kind, stamp, mark] = signed(&time, &signature);
-    for headers in [vec![kind], vec![kind, stamp], vec![kind, mark], vec![kind, stamp, mark, mark], vec![kind, stamp, stamp, mark]] {
-        assert_eq!(slack.send(&headers, &body).await, 401, "{} headers", headers.len());
+    for headers in [
+        vec![kind],
+        vec![kind, stamp],
+        vec![kind, mark],
+        vec![kind, stamp, mark, mark],
+        vec![kind, stamp, stamp, mark],
+    ] {
+        assert_eq!(
+            slack.send(&headers, &body).await,
+            401,
+            "{} headers",
+            headers.len()
+        );
     }
     assert!(still_waits(world, &waiting.run).await);
 }
@@ -301,17 +389,33 @@ pub(crate) async fn h61_a_double_click_decides_once(world: &World) {
     let body = click(&waiting.value, |_| ());
     let started = Instant::now();
     let (first, second) = tokio::join!(slack.click(&body), slack.click(&body));
-    assert!(started.elapsed() < Duration::from_secs(3), "Slack waits no longer");
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "Slack waits no longer"
+    );
     assert_eq!((first, second), (200, 200));
     let (status, summary) = action(world, &waiting.run).await;
     assert_eq!(status, "Succeeded");
-    assert!(summary.starts_with(&format!("Approved by {ANN} via Slack")), "{summary}");
-    assert_eq!(slack.click(&body).await, 200, "a third one is told, and decides nothing");
+    assert!(
+        summary.starts_with(&format!("Approved by {ANN} via Slack")),
+        "{summary}"
+    );
+    assert_eq!(
+        slack.click(&body).await,
+        200,
+        "a third one is told, and decides nothing"
+    );
 
     // The message that asked says who decided, in its place and without buttons.
-    let edited = until("the message's edit", async || slack.told("api/chat.update", &waiting.run).pop()).await;
+    let edited = until("the message's edit", async || {
+        slack.told("api/chat.update", &waiting.run).pop()
+    })
+    .await;
     let shown = edited["blocks"].to_string();
-    assert!(shown.contains(&format!("Approved by {ANN}")) && !shown.contains("signalbox_approve"), "{shown}");
+    assert!(
+        shown.contains(&format!("Approved by {ANN}")) && !shown.contains("signalbox_approve"),
+        "{shown}"
+    );
     assert_eq!(edited["channel"], CHANNEL);
     assert_eq!(slack.told("api/chat.postMessage", &waiting.run).len(), 1);
 }
@@ -324,15 +428,23 @@ pub(crate) async fn h62_a_response_url_elsewhere_is_not_fetched(world: &World) {
     assert_eq!(slack.click(&body).await, 200);
     assert_eq!(action(world, &waiting.run).await.0, "Succeeded");
     let told = slack.server.told.lock().unwrap();
-    assert!(told.iter().all(|(path, ..)| !path.starts_with("hook")), "{:?}", told.last().map(|told| &told.0));
+    assert!(
+        told.iter().all(|(path, ..)| !path.starts_with("hook")),
+        "{:?}",
+        told.last().map(|told| &told.0)
+    );
 }
 
 pub(crate) async fn h63_another_workspace_or_user_is_refused(world: &World) {
     let slack = slack(world).await;
     let waiting = slack.waiting(world).await;
-    let other_team = click(&waiting.value, |payload| payload["team"]["id"] = json!("T0OTHER000"));
+    let other_team = click(&waiting.value, |payload| {
+        payload["team"]["id"] = json!("T0OTHER000")
+    });
     assert_eq!(slack.click(&other_team).await, 403);
-    let other_user = click(&waiting.value, |payload| payload["user"]["id"] = json!("U0EVE00001"));
+    let other_user = click(&waiting.value, |payload| {
+        payload["user"]["id"] = json!("U0EVE00001")
+    });
     assert_eq!(slack.click(&other_user).await, 403);
     let forged = click(&waiting.value[..waiting.value.len() - 4], |_| ());
     assert_eq!(slack.click(&forged).await, 403);
@@ -345,10 +457,25 @@ pub(crate) async fn h63_another_workspace_or_user_is_refused(world: &World) {
 pub(crate) async fn h67_a_subject_that_is_too_long_or_has_line_feeds_is_cleaned(world: &World) {
     let slack = slack(world).await;
     let waiting = slack.waiting(world).await;
-    let mail = world.mail("about a run with a long name", |mail| mail.to == ANN && mail.text.contains(&waiting.run)).await;
-    assert!(mail.subject.len() < 100 && mail.subject.is_ascii() && !mail.subject.contains(['\r', '\n']), "{}", mail.subject);
-    assert!(mail.subject.starts_with("Approve? slack-pipeline"), "{}", mail.subject);
-    for gap in ["Change set   none: no action of this run prepared a change set", "Tests        not known: no build"] {
+    let mail = world
+        .mail("about a run with a long name", |mail| {
+            mail.to == ANN && mail.text.contains(&waiting.run)
+        })
+        .await;
+    assert!(
+        mail.subject.len() < 100 && mail.subject.is_ascii() && !mail.subject.contains(['\r', '\n']),
+        "{}",
+        mail.subject
+    );
+    assert!(
+        mail.subject.starts_with("Approve? slack-pipeline"),
+        "{}",
+        mail.subject
+    );
+    for gap in [
+        "Change set   none: no action of this run prepared a change set",
+        "Tests        not known: no build",
+    ] {
         assert!(mail.text.contains(gap), "{gap:?} is missing in {}", mail.text);
     }
 }
@@ -364,7 +491,10 @@ pub(crate) async fn h68_a_message_that_is_too_long_is_trimmed_and_keeps_its_link
     .unwrap();
     record.evidence.preview.tests = Known::Is("12 of 12 passed".to_owned());
     let url = "https://answer.example/a/SEGMENT";
-    let rules = Rules { quorum: 1, author_may_approve: false };
+    let rules = Rules {
+        quorum: 1,
+        author_may_approve: false,
+    };
     let message = ask(&record, &Approver::new(ANN).unwrap(), url, rules, record.opened);
     assert!(message.body.contains(url) && message.body.contains("(shortened)"));
     // SNS itself is the judge of what is too long; the attribute counts.
