@@ -37,12 +37,19 @@ async fn make_site(world: &World) -> Installed {
         approvers: vec![CAROL.to_owned(), DAN.to_owned()],
         watcher: OPERATORS.to_owned(),
     };
-    let installed = install::install_control_plane(&world.running, &plan).await.unwrap();
+    let installed = install::install_control_plane(&world.running, &plan)
+        .await
+        .unwrap();
     let call = async |service: &str, operation: &str, input: Value| {
         world.running.call(service, operation, input).await.unwrap()
     };
     for rule in ["approval-started", "pipeline-changed"] {
-        call("events", "DisableRule", json!({ "Name": format!("signalbox-production-{rule}") })).await;
+        call(
+            "events",
+            "DisableRule",
+            json!({ "Name": format!("signalbox-production-{rule}") }),
+        )
+        .await;
     }
     // Links last for seven days of real time; the notice comes 20 s after the opening.
     let policy = json!({
@@ -60,9 +67,7 @@ async fn make_site(world: &World) -> Installed {
         "Endpoint": ON_CALL, "Attributes": { "FilterPolicy": json!({ "approver": [ON_CALL] }).to_string() },
     });
     call("sns", "Subscribe", topic).await;
-    let kind = |category: &str, provider: &str| {
-        json!({ "category": category, "owner": "AWS", "provider": provider, "version": "1" })
-    };
+    let kind = |category: &str, provider: &str| json!({ "category": category, "owner": "AWS", "provider": provider, "version": "1" });
     // 20 minutes are 40 s here.
     let pipeline = json!({
         "name": installed.pipeline, "pipelineType": "V2", "executionMode": "PARALLEL",
@@ -91,12 +96,22 @@ async fn make_site(world: &World) -> Installed {
 /// only the newer one runs.
 async fn start_run(world: &World, site: &Installed) -> String {
     let upload = world.running.s3().put_object().bucket(&site.source_bucket);
-    let upload = upload.key(format!("source/main/{}.zip", uuid::Uuid::new_v4())).body(ByteStream::from(package()));
+    let upload = upload
+        .key(format!("source/main/{}.zip", uuid::Uuid::new_v4()))
+        .body(ByteStream::from(package()));
     let version = upload.send().await.unwrap().version_id().unwrap().to_owned();
     until("a run of the upload", async || {
         let input = json!({ "pipelineName": site.pipeline, "maxResults": 100 });
-        let answer = world.running.call("codepipeline", "ListPipelineExecutions", input).await.unwrap();
-        let runs = answer.get("pipelineExecutionSummaries").and_then(Value::as_array).cloned().unwrap_or_default();
+        let answer = world
+            .running
+            .call("codepipeline", "ListPipelineExecutions", input)
+            .await
+            .unwrap();
+        let runs = answer
+            .get("pipelineExecutionSummaries")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let run = runs.into_iter().find(|run| run.to_string().contains(&version))?;
         run.get("pipelineExecutionId")?.as_str().map(str::to_owned)
     })
@@ -108,7 +123,11 @@ async fn sweep(world: &World) -> Value {
     let payload = base64_of(include_str!("../../events/sweep/scheduled.json"));
     let input = json!({ "FunctionName": "signalbox-production-sweep", "Payload": payload });
     let answer = world.running.call("lambda", "Invoke", input).await.unwrap();
-    assert!(answer.get("FunctionError").is_none_or(Value::is_null), "the sweep failed: {}", text_of(&answer));
+    assert!(
+        answer.get("FunctionError").is_none_or(Value::is_null),
+        "the sweep failed: {}",
+        text_of(&answer)
+    );
     answer
 }
 
@@ -120,7 +139,12 @@ fn base64_of(text: &str) -> String {
 fn text_of(answer: &Value) -> String {
     use base64::Engine;
     let payload = answer.get("Payload").and_then(Value::as_str).unwrap_or_default();
-    String::from_utf8_lossy(&base64::engine::general_purpose::STANDARD.decode(payload).unwrap_or_default()).into_owned()
+    String::from_utf8_lossy(
+        &base64::engine::general_purpose::STANDARD
+            .decode(payload)
+            .unwrap_or_default(),
+    )
+    .into_owned()
 }
 
 fn ledger(world: &World, table: &str) -> Ledger {
@@ -142,7 +166,9 @@ pub(crate) async fn h07_a_run_whose_every_event_is_lost_is_repaired(world: &Worl
         execution: ExecutionId::new(run.as_str()).unwrap(),
     };
     // The schedule alone does it: nobody calls the sweep here.
-    let asked = world.mail("that asks Carol", about(CAROL, "Approve?", &run)).await;
+    let asked = world
+        .mail("that asks Carol", about(CAROL, "Approve?", &run))
+        .await;
     assert!(asked.text.contains("/a/"), "{}", asked.text);
     world.mail("that asks Dan", about(DAN, "Approve?", &run)).await;
     let ledger = ledger(world, &site.ledger_table);
@@ -152,7 +178,11 @@ pub(crate) async fn h07_a_run_whose_every_event_is_lost_is_repaired(world: &Worl
     })
     .await;
     assert!(timeline.stages.contains_key("Approval"), "{timeline:?}");
-    world.mail("that tells of the run", |mail| mail.to == OPERATORS && mail.text.contains(&run)).await;
+    world
+        .mail("that tells of the run", |mail| {
+            mail.to == OPERATORS && mail.text.contains(&run)
+        })
+        .await;
     // Another sweep asks nobody again.
     sweep(world).await;
     assert_eq!(world.mails(about(CAROL, "Approve?", &run)), 1);
@@ -174,15 +204,25 @@ pub(crate) async fn sweep_reminds_escalates_and_tells_of_the_expiry_once_each(wo
         assert!(reminder.text.contains("/a/"), "{}", reminder.text);
     }
     for reader in [ON_CALL, OPERATORS] {
-        let escalation = world.mail("that escalates", about(reader, "Nobody decides:", &run)).await;
-        assert!(escalation.text.contains(CAROL) && !escalation.text.contains("/a/"), "{}", escalation.text);
+        let escalation = world
+            .mail("that escalates", about(reader, "Nobody decides:", &run))
+            .await;
+        assert!(
+            escalation.text.contains(CAROL) && !escalation.text.contains("/a/"),
+            "{}",
+            escalation.text
+        );
     }
     // From here on it is the schedule's.
     for reader in [CAROL, DAN, OPERATORS] {
-        world.mail("before the expiry", about(reader, "Expires soon:", &run)).await;
+        world
+            .mail("before the expiry", about(reader, "Expires soon:", &run))
+            .await;
     }
     for reader in [CAROL, DAN, OPERATORS] {
-        world.mail("after the expiry", about(reader, "Expired:", &run)).await;
+        world
+            .mail("after the expiry", about(reader, "Expired:", &run))
+            .await;
     }
     sweep(world).await;
     sweep(world).await;
@@ -195,17 +235,34 @@ pub(crate) async fn sweep_reminds_escalates_and_tells_of_the_expiry_once_each(wo
         (DAN, "Expired:"),
         (OPERATORS, "Expired:"),
     ] {
-        assert_eq!(world.mails(about(reader, subject, &run)), 1, "{subject} to {reader}");
+        assert_eq!(
+            world.mails(about(reader, subject, &run)),
+            1,
+            "{subject} to {reader}"
+        );
     }
     let noted = |mail: &Mail| mail.to == ON_CALL && !mail.subject.starts_with("Nobody decides:");
-    assert_eq!(world.mails(noted), 0, "who is on call got more than the escalation");
+    assert_eq!(
+        world.mails(noted),
+        0,
+        "who is on call got more than the escalation"
+    );
 }
 
 fn signalbox(world: &World, arguments: &[&str]) -> Output {
     let program = world.running.paths.binaries.join("signalbox");
     let url = world.running.url();
-    let output = Command::new(&program).args(arguments).args(["--local", &url]).env_clear().output();
-    output.unwrap_or_else(|error| panic!("{}: {error}; `cargo build --bin signalbox` makes it", program.display()))
+    let output = Command::new(&program)
+        .args(arguments)
+        .args(["--local", &url])
+        .env_clear()
+        .output();
+    output.unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; `cargo build --bin signalbox` makes it",
+            program.display()
+        )
+    })
 }
 
 /// Who, when, what: by the real binary, from the real table.
@@ -218,25 +275,45 @@ pub(crate) async fn the_audit_is_exported_as_json_lines_and_as_a_table(world: &W
         stage: StageName::new("Approval").unwrap(),
         action: ActionName::new("Approve").unwrap(),
     };
-    let subject = Subject::Run { pipeline: approval.pipeline.clone(), execution: approval.execution.clone() };
+    let subject = Subject::Run {
+        pipeline: approval.pipeline.clone(),
+        execution: approval.execution.clone(),
+    };
     let opened = at("2026-05-29T14:05:00Z");
-    let _ = ledger.save_timeline(&subject, &Timeline::default(), None, opened).await.unwrap();
+    let _ = ledger
+        .save_timeline(&subject, &Timeline::default(), None, opened)
+        .await
+        .unwrap();
     let key = ApprovalKey::new(&approval, Token::new("a secret token").hash());
     let record = json!({ "opened": "2026-05-29T14:05:00Z", "asked": [CAROL, DAN] });
-    ledger.open_approval(&key, &record, opened, Timestamp::MAX).await.unwrap();
+    ledger
+        .open_approval(&key, &record, opened, Timestamp::MAX)
+        .await
+        .unwrap();
     for (person, moment, outcome) in [
-        (DAN, "2026-05-29T14:10:00Z", "refused: the form came from another site"),
+        (
+            DAN,
+            "2026-05-29T14:10:00Z",
+            "refused: the form came from another site",
+        ),
         (CAROL, "2026-05-29T14:20:00Z", "decided"),
     ] {
         let attempt = json!({ "person": person, "at": moment, "address": "203.0.113.9", "outcome": outcome });
         ledger.record_attempt(&key, attempt, at(moment)).await.unwrap();
     }
     let decision = json!({ "verdict": "approved", "by": CAROL, "via": "link", "at": "2026-05-29T14:20:00Z", "comment": "go" });
-    let _ = ledger.record_decision(&key, decision, at("2026-05-29T14:20:00Z")).await.unwrap();
+    let _ = ledger
+        .record_decision(&key, decision, at("2026-05-29T14:20:00Z"))
+        .await
+        .unwrap();
 
     let arguments = ["audit", "--pipeline", "audited-pipeline"];
     let output = signalbox(world, &[&arguments[..], &["--json"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let lines: Vec<Value> = output
         .stdout
         .split(|byte| *byte == b'\n')
@@ -245,7 +322,13 @@ pub(crate) async fn the_audit_is_exported_as_json_lines_and_as_a_table(world: &W
         .collect();
     let told: Vec<_> = lines
         .iter()
-        .map(|line| (line["event"].as_str().unwrap(), line["at"].as_str().unwrap(), line["detail"]["person"].as_str()))
+        .map(|line| {
+            (
+                line["event"].as_str().unwrap(),
+                line["at"].as_str().unwrap(),
+                line["detail"]["person"].as_str(),
+            )
+        })
         .collect();
     assert_eq!(
         told,
@@ -262,12 +345,38 @@ pub(crate) async fn the_audit_is_exported_as_json_lines_and_as_a_table(world: &W
     let output = signalbox(world, &arguments);
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && output.stderr.is_empty());
-    let row = table.lines().find(|row| row.contains("decision")).unwrap_or_else(|| panic!("no decision in {table}"));
-    for part in ["2026-05-29 14:20:00 UTC", "0f1e2d3c", CAROL, "link", "approved", "go"] {
+    let row = table
+        .lines()
+        .find(|row| row.contains("decision"))
+        .unwrap_or_else(|| panic!("no decision in {table}"));
+    for part in [
+        "2026-05-29 14:20:00 UTC",
+        "0f1e2d3c",
+        CAROL,
+        "link",
+        "approved",
+        "go",
+    ] {
         assert!(row.contains(part), "{part} is missing in {row}");
     }
-    assert!(table.contains("203.0.113.9") && table.contains("from another site"), "{table}");
+    assert!(
+        table.contains("203.0.113.9") && table.contains("from another site"),
+        "{table}"
+    );
 
-    let output = signalbox(world, &["audit", "--pipeline", "audited-pipeline", "--environment", "nowhere"]);
-    assert_eq!(output.status.code(), Some(1), "a table that does not exist is an error, and no empty audit");
+    let output = signalbox(
+        world,
+        &[
+            "audit",
+            "--pipeline",
+            "audited-pipeline",
+            "--environment",
+            "nowhere",
+        ],
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "a table that does not exist is an error, and no empty audit"
+    );
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine;
 use serde_json::{Value, json};
-use signalbox_local::install::{self, Installed, Plan};
 use signalbox_local::inbox::Mail;
+use signalbox_local::install::{self, Installed, Plan};
 use signalbox_local::paths::Paths;
 use signalbox_local::running::{Options, Running};
 use tokio::time::{sleep, timeout};
@@ -49,7 +49,10 @@ impl Answer {
 impl World {
     pub(crate) async fn start() -> Result<Self, Box<dyn std::error::Error>> {
         let paths = Paths::find()?;
-        let options = Options { scale: SCALE, ..Options::default() };
+        let options = Options {
+            scale: SCALE,
+            ..Options::default()
+        };
         let running = Running::start(paths, &options, &|_| ()).await?;
         let plan = Plan {
             environment: "staging".to_owned(),
@@ -87,7 +90,9 @@ impl World {
                 }]},
             ],
         });
-        self.running.call("codepipeline", "CreatePipeline", json!({ "pipeline": pipeline })).await?;
+        self.running
+            .call("codepipeline", "CreatePipeline", json!({ "pipeline": pipeline }))
+            .await?;
         Ok(())
     }
 
@@ -111,7 +116,12 @@ impl World {
 
     /// Uploads to the source bucket; answers the object's version.
     pub(crate) async fn upload(&self, key: &str, bytes: Vec<u8>) -> String {
-        let request = self.running.s3().put_object().bucket(&self.installed.source_bucket).key(key);
+        let request = self
+            .running
+            .s3()
+            .put_object()
+            .bucket(&self.installed.source_bucket)
+            .key(key);
         let answer = request.body(ByteStream::from(bytes)).send().await.unwrap();
         answer.version_id().unwrap().to_owned()
     }
@@ -119,8 +129,16 @@ impl World {
     /// The runs of the pipeline whose source is this object version.
     pub(crate) async fn runs_of(&self, version: &str) -> Vec<String> {
         let input = json!({ "pipelineName": self.installed.pipeline, "maxResults": 100 });
-        let answer = self.running.call("codepipeline", "ListPipelineExecutions", input).await.unwrap();
-        let runs = answer.get("pipelineExecutionSummaries").and_then(Value::as_array).cloned().unwrap_or_default();
+        let answer = self
+            .running
+            .call("codepipeline", "ListPipelineExecutions", input)
+            .await
+            .unwrap();
+        let runs = answer
+            .get("pipelineExecutionSummaries")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         runs.iter()
             .filter(|run| run.to_string().contains(version))
             .filter_map(|run| run.get("pipelineExecutionId")?.as_str().map(str::to_owned))
@@ -129,7 +147,10 @@ impl World {
 
     /// Waits for the run of this object version.
     pub(crate) async fn run_of(&self, version: &str) -> String {
-        until(&format!("a run of version {version}"), async || self.runs_of(version).await.first().cloned()).await
+        until(&format!("a run of version {version}"), async || {
+            self.runs_of(version).await.first().cloned()
+        })
+        .await
     }
 
     /// Waits for a mail.
@@ -140,11 +161,23 @@ impl World {
 
     /// How many mails to the team are like this.
     pub(crate) fn mails(&self, wanted: impl Fn(&Mail) -> bool) -> usize {
-        self.running.cloud.inbox().mails().iter().filter(|mail| wanted(mail)).count()
+        self.running
+            .cloud
+            .inbox()
+            .mails()
+            .iter()
+            .filter(|mail| wanted(mail))
+            .count()
     }
 
     fn subjects(&self) -> Vec<String> {
-        self.running.cloud.inbox().mails().into_iter().map(|mail| format!("{}: {}", mail.to, mail.subject)).collect()
+        self.running
+            .cloud
+            .inbox()
+            .mails()
+            .into_iter()
+            .map(|mail| format!("{}: {}", mail.to, mail.subject))
+            .collect()
     }
 
     /// The event of S3 for an upload, as EventBridge delivers it.
@@ -176,14 +209,17 @@ pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T
             sleep(Duration::from_millis(50)).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+    found
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
 }
 
 /// A sound package.
 pub(crate) fn package() -> Vec<u8> {
     use std::io::Write;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    zip.start_file("index.js", zip::write::SimpleFileOptions::default()).unwrap();
+    zip.start_file("index.js", zip::write::SimpleFileOptions::default())
+        .unwrap();
     zip.write_all(b"exports.handler = async () => 1;\n").unwrap();
     zip.finish().unwrap().into_inner()
 }
