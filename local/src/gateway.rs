@@ -140,7 +140,8 @@ pub async fn serve(cloud: Arc<LocalCloud>, port: u16) -> Result<Gateway, Gateway
         let ended = async move {
             let _ = stopped.await;
         };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(ended).await {
             tracing::error!(%error, "the gateway ended");
         }
     });

@@ -113,7 +113,7 @@ pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Ins
     let template = read(&running.paths.project, "template.yaml")?;
     let parameters = [
         ("Environment", environment.as_str()),
-        ("Approvers", &plan.approvers.join(",")),
+        ("ApprovalPolicy", &approval_policy(&plan.approvers)),
         ("SourceBucketName", &installed.source_bucket),
         ("LogLevel", "info"),
     ];
@@ -139,6 +139,16 @@ pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Ins
     )
     .await?;
     Ok(installed)
+}
+
+/// Everybody may approve, nobody their own change, and one suffices. Without anybody there is no policy.
+fn approval_policy(approvers: &[String]) -> String {
+    if approvers.is_empty() {
+        return String::new();
+    }
+    let approvers: Vec<Value> = approvers.iter().map(|email| json!({ "email": email })).collect();
+    json!({ "version": 1, "approvers": approvers, "quorum": 1, "reminders": ["PT24H", "PT72H"], "expiry_notice": "PT12H" })
+        .to_string()
 }
 
 async fn call(

@@ -28,6 +28,9 @@ mod tools;
 mod tracking;
 mod transformed;
 mod uploads;
+mod approvals;
+mod slack;
+mod sweep;
 mod world;
 
 use std::process::ExitCode;
@@ -192,6 +195,32 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_second_cloud_stands_beside_the_first,
             ctrl_c_in_the_middle_of_the_demo_leaves_nothing,
             the_demo_does_its_whole_job_and_says_so_as_json,
+        },
+        approvals::{
+            h41_get_and_head_never_decide, h42_a_form_decides_once, h43_a_replay_is_told_by_whom_and_when,
+            h44_of_two_answers_at_once_the_first_wins_and_both_are_told, h45_an_expired_link_decides_nothing,
+            h46_a_forged_signature_is_refused, h47_a_retired_key_opens_nothing,
+            h48_a_link_serves_its_own_action_only, h49_an_older_run_s_link_does_not_serve_a_newer_one,
+            h50_a_form_of_another_site_is_refused, h51_nobody_approves_their_own_change,
+            h52_an_unlisted_person_decides_nothing, h54_a_deleted_pipeline_is_gone,
+            h55_a_long_comment_is_cut_between_characters, h56_the_page_cannot_be_framed,
+            the_page_s_log_holds_no_credential,
+        },
+        slack::{
+            h57_a_time_that_is_301_seconds_off_is_refused,
+            h58_a_body_that_was_changed_is_refused,
+            h59_a_missing_or_doubled_header_is_refused,
+            h60_a_body_in_base64_is_read,
+            h61_a_double_click_decides_once,
+            h62_a_response_url_elsewhere_is_not_fetched,
+            h63_another_workspace_or_user_is_refused,
+            h67_a_subject_that_is_too_long_or_has_line_feeds_is_cleaned,
+            h68_a_message_that_is_too_long_is_trimmed_and_keeps_its_link,
+        },
+        sweep::{
+            h07_a_run_whose_every_event_is_lost_is_repaired,
+            sweep_reminds_escalates_and_tells_of_the_expiry_once_each,
+            the_audit_is_exported_as_json_lines_and_as_a_table,
         },
     )
 }

@@ -1,19 +1,39 @@
 //! What lives as long as the process: configuration and clients.
 
-use aws_types::SdkConfig;
-use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
-use signalbox_decision::names::{Approver, PipelineName};
-use signalbox_ledger::Ledger;
+use std::sync::{Mutex, PoisonError};
 
+use aws_types::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
+use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
+use signalbox_decision::approval::limit::{Limit, Rate, TooMany};
+use signalbox_decision::names::PipelineName;
+use signalbox_ledger::Ledger;
+use signalbox_slack::{Slack, SlackConfig};
+
+use crate::policy::Policies;
 use crate::secret::SigningKeys;
+
+/// One address may be a whole office, and mail scanners fetch links in bursts.
+const BY_ADDRESS: Rate = Rate {
+    burst: 60,
+    pause: SignedDuration::from_secs(1),
+};
+
+/// One person's link.
+const BY_LINK: Rate = Rate {
+    burst: 30,
+    pause: SignedDuration::from_secs(2),
+};
 
 /// What the environment says.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) pipeline: PipelineName,
-    pub(crate) approvers: Vec<Approver>,
     pub(crate) ledger_table: String,
     pub(crate) signing_secret: String,
+    pub(crate) policy_parameter: String,
+    /// `None` while Slack is off.
+    pub(crate) slack: Option<SlackConfig>,
 }
 
 /// Everything that a request needs.
@@ -23,6 +43,10 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
     pub(crate) keys: SigningKeys,
+    pub(crate) policies: Policies,
+    pub(crate) slack: Option<Slack>,
+    by_address: Mutex<Limit>,
+    by_link: Mutex<Limit>,
 }
 
 impl App {
@@ -35,6 +59,8 @@ impl App {
         );
         let app = Self::new(config, ledger, aws.sdk());
         aws.warm(&["secretsmanager", "dynamodb", "codepipeline"]).await;
+        // A cold start's first request finds it there; a failure is told when somebody asks.
+        let _ = app.policies.current().await;
         Ok(app)
     }
 
@@ -46,32 +72,61 @@ impl App {
             aws_sdk_secretsmanager::Client::new(sdk),
             config.signing_secret.clone(),
         );
+        let policies = Policies::new(aws_sdk_ssm::Client::new(sdk), config.policy_parameter.clone());
+        let slack = config
+            .slack
+            .clone()
+            .map(|slack| Slack::new(slack, aws_sdk_secretsmanager::Client::new(sdk)));
         Self {
+            slack,
             config,
             ledger,
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
             keys,
+            policies,
+            by_address: Mutex::new(Limit::new(BY_ADDRESS)),
+            by_link: Mutex::new(Limit::new(BY_LINK)),
         }
     }
+
+    /// Whether this address may ask once more.
+    pub(crate) fn admit_address(&self, address: &str, now: Timestamp) -> Result<(), TooMany> {
+        take(&self.by_address, address, now)
+    }
+
+    /// Whether this link may be used once more. Its text is a credential and is not kept: `name` says what
+    /// it speaks of.
+    pub(crate) fn admit_link(&self, name: &str, now: Timestamp) -> Result<(), TooMany> {
+        take(&self.by_link, name, now)
+    }
+}
+
+fn take(limit: &Mutex<Limit>, key: &str, now: Timestamp) -> Result<(), TooMany> {
+    limit
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(key, now)
 }
 
 fn configuration(mut env: Reader) -> Result<Config, ConfigErrors> {
     let pipeline = env.required("PIPELINE_NAME", "the pipeline whose approvals are answered here");
-    let approvers = env.list(
-        "APPROVERS",
-        "the e-mail addresses that may decide, separated by commas; while it is empty nobody may",
+    let policy_parameter = env.required(
+        "APPROVAL_POLICY_PARAMETER",
+        "the name of the SSM parameter with the approval policy; while there is none, nobody may decide by link",
     );
     let ledger_table = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
     let signing_secret = env.required(
         "SIGNING_SECRET_ARN",
         "the Secrets Manager secret that signs links",
     );
+    let slack = SlackConfig::read(&mut env);
     env.finish(|| {
         Some(Config {
             pipeline: pipeline?,
-            approvers: approvers?,
             ledger_table: ledger_table?,
             signing_secret: signing_secret?,
+            policy_parameter: policy_parameter?,
+            slack: slack?,
         })
     })
 }
@@ -84,24 +139,15 @@ mod tests {
 
     #[test]
     fn every_missing_variable_is_named_at_once() {
-        let error = configuration(Reader::new(HashMap::from([(
-            "APPROVERS",
-            "ann@example.com, b c",
-        )])))
-        .unwrap_err();
+        let error = configuration(Reader::new(HashMap::<&str, &str>::new())).unwrap_err();
         let text = error.to_string();
-        for name in ["PIPELINE_NAME", "LEDGER_TABLE", "SIGNING_SECRET_ARN", "APPROVERS"] {
+        for name in [
+            "PIPELINE_NAME",
+            "LEDGER_TABLE",
+            "SIGNING_SECRET_ARN",
+            "APPROVAL_POLICY_PARAMETER",
+        ] {
             assert!(text.contains(name), "{name} is missing in {text}");
         }
-    }
-
-    #[test]
-    fn no_approvers_is_a_configuration_in_which_nobody_may_decide() {
-        let env = HashMap::from([
-            ("PIPELINE_NAME", "p"),
-            ("LEDGER_TABLE", "t"),
-            ("SIGNING_SECRET_ARN", "arn"),
-        ]);
-        assert!(configuration(Reader::new(env)).unwrap().approvers.is_empty());
     }
 }

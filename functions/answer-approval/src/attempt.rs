@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signalbox_decision::approval::Verdict;
 use signalbox_decision::approval::link::Link;
+use signalbox_decision::approval::{Verdict, Via};
 use signalbox_decision::text::shown;
 
 use crate::http::{BodyError, Request};
@@ -14,6 +14,8 @@ pub(crate) struct Form {
     pub(crate) verdict: Verdict,
     pub(crate) comment: String,
     pub(crate) nonce: String,
+    /// By which somebody says that they mean the older revision.
+    pub(crate) older: String,
 }
 
 /// Why a request is no form of ours: a status, and words for it.
@@ -38,6 +40,7 @@ impl Form {
                 "verdict" => &mut form.verdict,
                 "comment" => &mut form.comment,
                 "nonce" => &mut form.nonce,
+                "older" => &mut form.older,
                 _ => continue,
             };
             if field.replace(value).is_some() {
@@ -53,6 +56,7 @@ impl Form {
             verdict,
             comment: form.comment.unwrap_or_default(),
             nonce: form.nonce.unwrap_or_default(),
+            older: form.older.unwrap_or_default(),
         })
     }
 }
@@ -62,6 +66,7 @@ struct Fields {
     verdict: Option<String>,
     comment: Option<String>,
     nonce: Option<String>,
+    older: Option<String>,
 }
 
 /// One line of the audit: who tried what, when, from where, and what came of it. The person is the one
@@ -76,10 +81,22 @@ pub(crate) fn audit(
     json!({
         "person": link.approver,
         "at": now,
+        "channel": Via::Link,
         "address": bounded(request.address(), 64),
         "userAgent": bounded(request.header("user-agent").unwrap_or_default(), 120),
         "verdict": verdict,
         "outcome": bounded(outcome, 200),
+    })
+}
+
+/// A line of the audit about a link that nobody can vouch for: there is no person to name.
+pub(crate) fn audit_stranger(request: &Request, why: &str, now: Timestamp) -> Value {
+    json!({
+        "at": now,
+        "channel": Via::Link,
+        "address": bounded(request.address(), 64),
+        "userAgent": bounded(request.header("user-agent").unwrap_or_default(), 120),
+        "outcome": bounded(why, 200),
     })
 }
 
@@ -120,6 +137,7 @@ mod tests {
             verdict,
             comment,
             nonce,
+            ..
         }) = form
         else {
             panic!("refused")

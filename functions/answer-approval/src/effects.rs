@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use signalbox_bootstrap::{AwsFailure, aws_failure};
 use signalbox_decision::approval::answer::Effect;
 use signalbox_decision::approval::link::Link;
-use signalbox_decision::approval::{Decision, Verdict};
-use signalbox_ledger::DecisionOutcome;
+use signalbox_decision::approval::quorum::Vote;
+use signalbox_decision::approval::{Decision, Token, Verdict};
+use signalbox_ledger::{DecisionOutcome, VoteOutcome};
 use tracing::{error, warn};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::gather::key;
+use crate::gather::{key, read, votes};
 
 /// Tells CodePipeline. The SDK's error is read by its code and message alone: the `Debug` form of the
 /// input would print the token.
@@ -42,7 +43,30 @@ pub(crate) async fn put_approval_result(app: &App, effect: &Effect) -> Result<()
         .send()
         .await
         .map(drop)
-        .map_err(|error| aws_failure(&error))
+        .map_err(|error| without(&effect.token, aws_failure(&error)))
+}
+
+/// AWS repeats a refused value in its message, and this one is a credential.
+fn without(token: &Token, mut failure: AwsFailure) -> AwsFailure {
+    if !token.reveal().is_empty() {
+        failure.message = failure.message.replace(token.reveal(), "(token)");
+    }
+    failure
+}
+
+/// Writes one person's approval, and answers all that the ledger has, or the decision that stands.
+pub(crate) async fn record_vote(
+    app: &App,
+    link: &Link,
+    vote: &Vote,
+    now: Timestamp,
+) -> Result<Result<Vec<Vote>, Decision>, Error> {
+    Ok(
+        match app.ledger.record_vote(&key(link), json!(vote), now).await? {
+            VoteOutcome::Counted(all) => Ok(votes(all)?),
+            VoteOutcome::AlreadyDecided(decision) => Err(read("decision", decision)?),
+        },
+    )
 }
 
 /// Writes a line of the audit. Before an answer goes out it must succeed: what cannot be recorded is

@@ -1,5 +1,7 @@
 //! Reads what AWS and the ledger know about a link's approval, just now.
 
+use std::sync::Arc;
+
 use aws_sdk_codepipeline::operation::get_pipeline_state::{GetPipelineStateError, GetPipelineStateOutput};
 use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
 use aws_sdk_codepipeline::primitives::DateTime;
@@ -9,8 +11,11 @@ use aws_sdk_codepipeline::types::{
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::approval::link::Link;
+use signalbox_decision::approval::policy::Policy;
+use signalbox_decision::approval::quorum::Vote;
 use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Decision, Record, Token, answer};
+use signalbox_decision::names::ExecutionId;
 use signalbox_ledger::ApprovalKey;
 
 use crate::app::App;
@@ -22,8 +27,10 @@ pub(crate) struct Facts {
     pub(crate) record: Option<Record>,
     pub(crate) decision: Option<Decision>,
     pub(crate) standing: Standing,
-    /// How many newer runs wait in front of the stage.
-    pub(crate) newer_waiting: usize,
+    pub(crate) votes: Vec<Vote>,
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// The newer runs that wait in front of the stage.
+    pub(crate) newer: Vec<ExecutionId>,
 }
 
 impl Facts {
@@ -31,36 +38,50 @@ impl Facts {
     pub(crate) fn for_answer<'a>(&'a self, app: &'a App) -> answer::Facts<'a> {
         answer::Facts {
             pipeline: &app.config.pipeline,
-            approvers: &app.config.approvers,
+            policy: self.policy.as_deref(),
             record: self.record.as_ref(),
             decision: self.decision.as_ref(),
+            votes: &self.votes,
             standing: &self.standing,
+            newer_waiting: self.newer.len(),
         }
     }
 }
 
-/// Reads ledger and pipeline at the same time.
+/// Reads ledger, pipeline and policy at the same time.
 pub(crate) async fn gather(app: &App, link: &Link) -> Result<Facts, Error> {
     let key = key(link);
-    let (stored, state) = tokio::join!(app.ledger.load_approval(&key), state(app, &link.approval));
-    let (record, decision) = match stored? {
-        None => (None, None),
+    let (stored, state, policy) = tokio::join!(
+        app.ledger.load_approval(&key),
+        state(app, &link.approval),
+        app.policies.current()
+    );
+    let (record, decision, votes) = match stored? {
+        None => (None, None, Vec::new()),
         Some(stored) => (
             Some(read("record", stored.record)?),
             stored
                 .decision
                 .map(|decision| read("decision", decision))
                 .transpose()?,
+            votes(stored.votes)?,
         ),
     };
-    let (reading, newer_waiting) = state?;
+    let (reading, newer) = state?;
     let standing = Standing::of(reading, &link.approval.execution);
     Ok(Facts {
         record,
         decision,
         standing,
-        newer_waiting,
+        votes,
+        policy: policy?,
+        newer,
     })
+}
+
+/// The ledger's votes. One that cannot be read is not left out: then nobody knows how it stands.
+pub(crate) fn votes(stored: Vec<serde_json::Value>) -> Result<Vec<Vote>, Error> {
+    stored.into_iter().map(|vote| read("votes", vote)).collect()
 }
 
 /// The ledger's key of the asking that a link belongs to.
@@ -68,7 +89,10 @@ pub(crate) fn key(link: &Link) -> ApprovalKey {
     ApprovalKey::new(&link.approval, link.token)
 }
 
-fn read<T: serde::de::DeserializeOwned>(what: &'static str, value: serde_json::Value) -> Result<T, Error> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    value: serde_json::Value,
+) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| Error::Record {
         what,
         problem: format!("{:?}", error.classify()),
@@ -77,7 +101,7 @@ fn read<T: serde::de::DeserializeOwned>(what: &'static str, value: serde_json::V
 
 /// The pipeline's state shows a stage's latest run only. Where that is another run, and in a pipeline
 /// whose runs go side by side (`PARALLEL`), the run's own list of actions is asked.
-async fn state(app: &App, approval: &ApprovalAction) -> Result<(Reading, usize), Error> {
+async fn state(app: &App, approval: &ApprovalAction) -> Result<(Reading, Vec<ExecutionId>), Error> {
     let state = match app
         .pipelines
         .get_pipeline_state()
@@ -91,7 +115,7 @@ async fn state(app: &App, approval: &ApprovalAction) -> Result<(Reading, usize),
                 error.as_service_error(),
                 Some(GetPipelineStateError::PipelineNotFoundException(_))
             ) {
-                return Ok((Reading::NoPipeline, 0));
+                return Ok((Reading::NoPipeline, Vec::new()));
             }
             return Err(Error::Aws {
                 call: "GetPipelineState",
@@ -101,12 +125,12 @@ async fn state(app: &App, approval: &ApprovalAction) -> Result<(Reading, usize),
     };
     match latest(&state, approval) {
         Some(found) => Ok(found),
-        None => Ok((listed(app, approval).await?, 0)),
+        None => Ok((listed(app, approval).await?, Vec::new())),
     }
 }
 
 /// The action in the pipeline's state, if its stage's latest run is the one asked about.
-fn latest(state: &GetPipelineStateOutput, approval: &ApprovalAction) -> Option<(Reading, usize)> {
+fn latest(state: &GetPipelineStateOutput, approval: &ApprovalAction) -> Option<(Reading, Vec<ExecutionId>)> {
     let stage = state
         .stage_states()
         .iter()
@@ -143,7 +167,15 @@ fn latest(state: &GetPipelineStateOutput, approval: &ApprovalAction) -> Option<(
         }
         _ => RunStatus::Ended,
     };
-    Some((Reading::Read { run, action }, stage.inbound_executions().len()))
+    let newer = stage
+        .inbound_executions()
+        .iter()
+        .map(|run| run.pipeline_execution_id());
+    let newer = newer
+        .filter(|id| *id != approval.execution.as_str())
+        .filter_map(|id| ExecutionId::new(id).ok())
+        .collect();
+    Some((Reading::Read { run, action }, newer))
 }
 
 async fn listed(app: &App, approval: &ApprovalAction) -> Result<Reading, Error> {
@@ -284,7 +316,7 @@ mod tests {
             panic!("{standing:?}")
         };
         assert_eq!(
-            (token.reveal(), since.map(Timestamp::as_second), newer),
+            (token.reveal(), since.map(Timestamp::as_second), newer.len()),
             ("TOKEN", Some(1_800_000_000), 1)
         );
     }

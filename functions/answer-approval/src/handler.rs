@@ -5,14 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use signalbox_bootstrap::Invocation;
+use signalbox_decision::approval::Via;
 use signalbox_decision::approval::answer::{self, Answer, Attempt, Closed, Effect, Settled, View};
 use signalbox_decision::approval::link::VerifiedLink;
 use signalbox_decision::approval::nonce::Nonce;
+use signalbox_decision::approval::quorum::Vote;
 use tracing::{error, info, warn};
 
 use crate::app::App;
-use crate::attempt::{Form, audit};
-use crate::effects::{put_approval_result, record_attempt, record_decision};
+use crate::attempt::{Form, audit, audit_stranger};
+use crate::ballot;
+use crate::effects::{put_approval_result, record_attempt, record_decision, record_vote};
 use crate::error::Error;
 use crate::gather::{Facts, gather};
 use crate::http::{Request, Response};
@@ -48,6 +51,9 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
 }
 
 async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
+    if request.path() == "/slack" {
+        return crate::slack::serve(request, app, now).await;
+    }
     let Some(segment) = request.link() else {
         return page::not_found();
     };
@@ -56,14 +62,54 @@ async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
         "POST" => true,
         _ => return page::bad_request(405, "only GET, HEAD and POST are answered here"),
     };
+    if let Err(too_many) = app.admit_address(request.address(), now) {
+        warn!(
+            address = request.address(),
+            method = request.method(),
+            "too many requests of one address"
+        );
+        return page::too_many(too_many.retry_after);
+    }
     let verified = match app.keys.verify(segment).await {
         Ok(Ok(verified)) => verified,
         Ok(Err(why)) => {
             warn!(address = request.address(), method = request.method(), %why, "a link that is not ours");
+            if answering {
+                note_stranger(request, app, &why.to_string(), now).await;
+            }
             return page::not_found();
         }
         Err(cause) => return failed(&cause),
     };
+    // Before anything is read: another pipeline's state is not this function's to see.
+    if verified.0.link().approval.pipeline != app.config.pipeline {
+        warn!(
+            address = request.address(),
+            method = request.method(),
+            "a link for another pipeline"
+        );
+        if answering {
+            note_stranger(request, app, "a link for another pipeline", now).await;
+        }
+        return page::not_found();
+    }
+    if let Err(too_many) = app.admit_link(&name(&verified), now) {
+        warn!(person = %verified.0.link().approver, "too many requests by one link");
+        if answering {
+            let link = verified.0.link();
+            let line = audit(
+                link,
+                request,
+                None,
+                "refused: too many requests by this link",
+                now,
+            );
+            if let Err(cause) = record_attempt(app, link, line, now).await {
+                return failed(&cause);
+            }
+        }
+        return page::too_many(too_many.retry_after);
+    }
     let served = if answering {
         answer(request, app, &verified, now).await
     } else {
@@ -72,9 +118,28 @@ async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
     served.unwrap_or_else(|cause| failed(&cause))
 }
 
+/// What a link speaks of, without being one.
+fn name(verified: &Verified) -> String {
+    let link = verified.0.link();
+    let approval = &link.approval;
+    format!(
+        "{} {} {} {} {}",
+        approval.execution, approval.stage, approval.action, link.token, link.approver
+    )
+}
+
+/// Nothing was and nothing will be done for a stranger: that the audit's line could not be written changes
+/// nothing for anybody, and is told in the log.
+async fn note_stranger(request: &Request, app: &App, why: &str, now: Timestamp) {
+    let line = audit_stranger(request, why, now);
+    if let Err(cause) = app.ledger.record_stranger(&app.config.pipeline, line, now).await {
+        error!(%cause, "an attempt with a link that is not ours could not be recorded");
+    }
+}
+
 /// Logged here, once; an alarm on the log's level `ERROR` finds it. The page says only that nothing
 /// was decided.
-fn failed(cause: &Error) -> Page {
+pub(crate) fn failed(cause: &Error) -> Page {
     error!(%cause, "the request could not be served; nothing was decided");
     page::unavailable()
 }
@@ -85,7 +150,7 @@ async fn show(request: &Request, app: &App, verified: &Verified, now: Timestamp)
     let facts = gather(app, link.link()).await?;
     let record = facts.record.as_ref();
     match (answer::view(link, facts.for_answer(app), now), record) {
-        (View::Open { may_approve }, Some(record)) => {
+        (View::Open(ballot), Some(record)) => {
             // A nonce that this browser has already is kept: the forms in its other tabs stay good.
             let nonce = request
                 .cookie(COOKIE)
@@ -94,14 +159,13 @@ async fn show(request: &Request, app: &App, verified: &Verified, now: Timestamp)
             let open = page::Open {
                 link: link.link(),
                 record,
-                may_approve,
-                newer_waiting: facts.newer_waiting,
+                ballot: &ballot,
                 nonce: &nonce.form_value(link, keys),
                 now,
             };
             Ok(page::open(&open, cookie(nonce, request)))
         }
-        (View::Open { .. }, None) => Ok(page::closed(link.link(), None, &Closed::NotReady, true)),
+        (View::Open(_), None) => Ok(page::closed(link.link(), None, &Closed::NotReady, true)),
         (View::Closed(closed), record) => Ok(page::closed(link.link(), record, &closed, true)),
     }
 }
@@ -132,18 +196,43 @@ async fn answer(request: &Request, app: &App, verified: &Verified, now: Timestam
         }
     };
     let nonce = request.cookie(COOKIE).and_then(Nonce::parse);
+    let facts = gather(app, link.link()).await?;
     let attempt = Attempt {
         verdict: form.verdict,
         comment: &form.comment,
         same_origin: crate::origin::is_same(request),
+        via: Via::Link,
         nonce_fits: nonce.is_some_and(|nonce| nonce.fits(&form.nonce, link, keys)),
+        older_confirmed: nonce.is_some_and(|nonce| nonce.fits_older(&form.older, link, keys, &facts.newer)),
     };
-    let facts = gather(app, link.link()).await?;
     let line = |outcome: &str| audit(link.link(), request, Some(form.verdict), outcome, now);
     match answer::decide(link, attempt, facts.for_answer(app), now) {
         Answer::Send(effect) => {
-            record_attempt(app, link.link(), line("sent to CodePipeline"), now).await?;
+            let outcome = format!("{} is sent to CodePipeline", effect.decision.verdict);
+            record_attempt(app, link.link(), line(&outcome), now).await?;
             Ok(send(app, link, &facts, &effect, now).await)
+        }
+        Answer::Count(vote) => {
+            record_attempt(app, link.link(), line("approved"), now).await?;
+            count(app, link, facts, &vote, now).await
+        }
+        Answer::Counted(tally) => {
+            record_attempt(app, link.link(), line("approved before; others are missing"), now).await?;
+            Ok(ballot::counted(link.link(), &tally))
+        }
+        Answer::ConfirmOlder => {
+            record_attempt(app, link.link(), line("asked again: a newer revision waits"), now).await?;
+            let older = nonce
+                .map(|nonce| nonce.older_value(link, keys, &facts.newer))
+                .unwrap_or_default();
+            let values = (form.nonce.as_str(), older.as_str());
+            Ok(ballot::confirm_older(
+                link.link(),
+                facts.record.as_ref(),
+                facts.newer.len(),
+                values,
+                &form.comment,
+            ))
         }
         Answer::Closed(closed) => {
             info!(person = %link.link().approver, execution = %link.link().approval.execution, %closed, "not decided");
@@ -154,8 +243,38 @@ async fn answer(request: &Request, app: &App, verified: &Verified, now: Timestam
     }
 }
 
+/// Writes one person's approval, and sends the answer where it was the last that was missing.
+pub(crate) async fn count(
+    app: &App,
+    link: &VerifiedLink,
+    mut facts: Facts,
+    vote: &Vote,
+    now: Timestamp,
+) -> Result<Page, Error> {
+    match record_vote(app, link.link(), vote, now).await? {
+        Ok(votes) => facts.votes = votes,
+        Err(decision) => facts.decision = Some(decision),
+    }
+    Ok(match answer::counted(link, vote, facts.for_answer(app), now) {
+        Answer::Send(effect) => send(app, link, &facts, &effect, now).await,
+        Answer::Counted(tally) => {
+            info!(person = %vote.person, execution = %link.link().approval.execution, open = tally.open(), "approval counted");
+            ballot::counted(link.link(), &tally)
+        }
+        Answer::Closed(closed) => page::closed(link.link(), facts.record.as_ref(), &closed, false),
+        // Not an answer to a vote that was taken.
+        Answer::Count(_) | Answer::ConfirmOlder => page::unavailable(),
+    })
+}
+
 /// Sends the answer, and finds out what came of it.
-async fn send(app: &App, link: &VerifiedLink, facts: &Facts, effect: &Effect, now: Timestamp) -> Page {
+pub(crate) async fn send(
+    app: &App,
+    link: &VerifiedLink,
+    facts: &Facts,
+    effect: &Effect,
+    now: Timestamp,
+) -> Page {
     let record = facts.record.as_ref();
     let approval = &effect.approval;
     let Err(failure) = put_approval_result(app, effect).await else {
@@ -192,7 +311,13 @@ async fn send(app: &App, link: &VerifiedLink, facts: &Facts, effect: &Effect, no
 
 /// A decision that CodePipeline has and the ledger lacks, made in the console or just before a crash, is
 /// written into the ledger, so that it can still be told when the stage has long moved on.
-async fn note_if_unrecorded(app: &App, link: &VerifiedLink, facts: &Facts, closed: &Closed, now: Timestamp) {
+pub(crate) async fn note_if_unrecorded(
+    app: &App,
+    link: &VerifiedLink,
+    facts: &Facts,
+    closed: &Closed,
+    now: Timestamp,
+) {
     if let Closed::Decided(decision) = closed
         && facts.decision.is_none()
     {

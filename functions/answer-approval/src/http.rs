@@ -115,11 +115,21 @@ impl Request {
         values.all(|value| value == first).then_some(first)
     }
 
-    /// The body's bytes.
+    /// The path, without its query.
+    pub(crate) fn path(&self) -> &str {
+        &self.raw_path
+    }
+
+    /// The body's bytes, where they are no more than a form's.
     pub(crate) fn body(&self) -> Result<Vec<u8>, BodyError> {
+        self.body_within(MAX_BODY_BYTES)
+    }
+
+    /// The body's bytes, where they are no more than `max`.
+    pub(crate) fn body_within(&self, max: usize) -> Result<Vec<u8>, BodyError> {
         let text = self.body.as_deref().unwrap_or_default();
         // Base64 is longer than what it encodes: this bound holds for both.
-        if text.len() > MAX_BODY_BYTES * 4 / 3 + 4 {
+        if text.len() > max * 4 / 3 + 4 {
             return Err(BodyError::TooLarge);
         }
         let bytes = if self.is_base64_encoded {
@@ -127,7 +137,7 @@ impl Request {
         } else {
             text.as_bytes().to_vec()
         };
-        if bytes.len() > MAX_BODY_BYTES {
+        if bytes.len() > max {
             Err(BodyError::TooLarge)
         } else {
             Ok(bytes)
@@ -184,6 +194,7 @@ impl Response {
         headers.insert("content-security-policy", CONTENT_SECURITY_POLICY.clone());
         match page.status {
             405 => drop(headers.insert("allow", "GET, HEAD, POST".to_owned())),
+            429 => drop(headers.insert("retry-after", page.retry_after.as_secs().max(1).to_string())),
             503 => drop(headers.insert("retry-after", "5".to_owned())),
             _ => {}
         }
@@ -319,6 +330,7 @@ pub(crate) mod tests {
             html: "MARKER".to_owned(),
             cookie: Some("MARKER".to_owned()),
             what: "form",
+            retry_after: std::time::Duration::ZERO,
         };
         let response = Response::new(page, false);
         assert_eq!(format!("{response:?}"), "200 form");
@@ -339,6 +351,7 @@ pub(crate) mod tests {
             html: "x".to_owned(),
             cookie: Some("y".to_owned()),
             what: "form",
+            retry_after: std::time::Duration::ZERO,
         };
         let response = Response::new(page, true);
         assert!(response.body.is_empty() && response.cookies.is_empty() && response.status_code == 200);

@@ -9,6 +9,7 @@
 
 mod app;
 mod attempt;
+mod ballot;
 mod effects;
 mod error;
 mod gather;
@@ -16,7 +17,9 @@ mod handler;
 mod http;
 mod origin;
 mod page;
+mod policy;
 mod secret;
+mod slack;
 mod style;
 
 fn main() -> std::process::ExitCode {

@@ -1,17 +1,20 @@
 //! What people see. Semantic HTML that works without JavaScript, on a phone, by keyboard and read aloud.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use signalbox_decision::approval::answer::{Closed, Refusal};
+use signalbox_decision::approval::answer::{Ballot, Closed, OnlyReject, Refusal};
 use signalbox_decision::approval::link::Link;
 use signalbox_decision::approval::message::{remaining, rows};
 use signalbox_decision::approval::{Decision, Record, Verdict, Via, in_words};
 use signalbox_decision::text::shown;
 
+use crate::ballot::standing;
 use crate::style::STYLE;
 
 /// The longest comment that the form takes; with the words before it, it fits into AWS's 512.
-const MAX_COMMENT: &str = "400";
+pub(crate) const MAX_COMMENT: &str = "400";
 
 /// A page, its status, and what the log may say of it.
 pub(crate) struct Page {
@@ -19,10 +22,12 @@ pub(crate) struct Page {
     pub(crate) html: String,
     pub(crate) cookie: Option<String>,
     pub(crate) what: &'static str,
+    /// For 429: after how long one more request is taken.
+    pub(crate) retry_after: Duration,
 }
 
 impl Page {
-    fn new(status: u16, what: &'static str, title: &str, content: &Markup) -> Self {
+    pub(crate) fn new(status: u16, what: &'static str, title: &str, content: &Markup) -> Self {
         let html = html! {
             (DOCTYPE)
             html lang="en" {
@@ -42,6 +47,7 @@ impl Page {
             html: html.into_string(),
             cookie: None,
             what,
+            retry_after: Duration::ZERO,
         }
     }
 }
@@ -50,8 +56,7 @@ impl Page {
 pub(crate) struct Open<'a> {
     pub(crate) link: &'a Link,
     pub(crate) record: &'a Record,
-    pub(crate) may_approve: bool,
-    pub(crate) newer_waiting: usize,
+    pub(crate) ballot: &'a Ballot,
     /// The form's half of the nonce.
     pub(crate) nonce: &'a str,
     pub(crate) now: Timestamp,
@@ -62,42 +67,31 @@ pub(crate) fn open(open: &Open<'_>, cookie: String) -> Page {
     let Open {
         link,
         record,
-        may_approve,
-        newer_waiting,
+        ballot,
         nonce,
         now,
     } = *open;
     let environment = shown(&record.evidence.environment, 100);
     let title = format!("Release to {environment}?");
     let content = html! {
+        @if ballot.newer_waiting > 0 { (newer(ballot)) }
         (heading(link, &title))
-        @if newer_waiting > 0 {
-            p.notice {
-                strong { "A newer revision is waiting behind this one. " }
-                "Approving lets this older revision out first."
-            }
-        }
-        @if !may_approve {
-            p.notice {
+        @match ballot.only_reject {
+            Some(OnlyReject::OwnChange) => p.notice {
                 strong { "You made this change or started this run. " }
                 "Somebody else has to approve it; you can still reject it."
-            }
+            },
+            Some(OnlyReject::Approved) => p.notice {
+                strong { "You have approved this. " }
+                "Others have to approve it too; until then you can still reject it."
+            },
+            Some(OnlyReject::Superseded) | None => {}
         }
         p {
             "Open until " (moment(record.expires)) " (" (remaining(record.expires.duration_since(now))) ")."
         }
         (evidence(record))
-        section aria-labelledby="asked" {
-            h2 #asked { "Who is asked" }
-            ul {
-                @for approver in &record.asked {
-                    li {
-                        (shown(approver.as_str(), 254))
-                        @if *approver == link.approver { " (you)" }
-                    }
-                }
-            }
-        }
+        (standing(&ballot.tally, link))
         section aria-labelledby="decide" {
             h2 #decide { "Your decision" }
             form method="post" {
@@ -106,7 +100,7 @@ pub(crate) fn open(open: &Open<'_>, cookie: String) -> Page {
                 p.hint #comment-hint { "Kept with your decision, and shown in CodePipeline." }
                 textarea #comment name="comment" maxlength=(MAX_COMMENT) rows="3" aria-describedby="comment-hint" {}
                 div.choices {
-                    @if may_approve {
+                    @if ballot.only_reject.is_none() {
                         button type="submit" name="verdict" value="approve" { "Approve" }
                     }
                     button type="submit" name="verdict" value="reject" { "Reject" }
@@ -120,8 +114,30 @@ pub(crate) fn open(open: &Open<'_>, cookie: String) -> Page {
     }
 }
 
+/// Said before anything else.
+fn newer(ballot: &Ballot) -> Markup {
+    html! {
+        p.notice {
+            strong { "A newer revision is waiting behind this one. " }
+            @if ballot.only_reject == Some(OnlyReject::Superseded) {
+                "This environment's policy rejects the older revision, so that the newer one comes through. You can reject it now."
+            } @else {
+                "Approving lets this older revision out first, and takes a second step."
+            }
+        }
+    }
+}
+
 /// The page after a decision was taken.
 pub(crate) fn taken(link: &Link, record: Option<&Record>, decision: &Decision) -> Page {
+    if decision.via == Via::Policy {
+        let content = html! {
+            (heading(link, "Rejected by the approval policy"))
+            p { "Your approval was not taken: a newer revision is waiting, and this environment's policy rejects the older one. The run stops here." }
+            (decided(decision))
+        };
+        return Page::new(409, "rejected by policy", "Rejected by policy", &content);
+    }
     let (title, what, follows) = match decision.verdict {
         Verdict::Approved => ("Approved", "approved", "The run goes on."),
         Verdict::Rejected => ("Rejected", "rejected", "The run stops here; nothing goes out."),
@@ -189,6 +205,11 @@ fn refused(link: &Link, why: Refusal, status: u16) -> Page {
             "This form could not be accepted",
             "Open the link in your message again and use the form on that page. Cookies have to be allowed for it.",
         ),
+        Refusal::NoPolicy => (
+            "Nobody can decide by link",
+            "The approval policy of this environment is missing or not valid; the function's log says what is wrong with \
+             it. Until that is mended, the approval can be given in the AWS console.",
+        ),
         Refusal::NotListed | Refusal::NotAsked => (
             "You cannot decide here",
             "Ask the people who run this pipeline to add you to its approvers.",
@@ -227,6 +248,19 @@ pub(crate) fn bad_request(status: u16, what: &'static str) -> Page {
     Page::new(status, what, "Request not read", &content)
 }
 
+/// Too many requests.
+pub(crate) fn too_many(retry_after: SignedDuration) -> Page {
+    let retry_after = Duration::try_from(retry_after).unwrap_or(Duration::from_secs(1));
+    let content = html! {
+        h1 { "Too many requests" }
+        p { "Nothing was decided. Open the link again in a minute." }
+    };
+    Page {
+        retry_after: Duration::from_secs(retry_after.as_secs() + 1),
+        ..Page::new(429, "too many requests", "Too many requests", &content)
+    }
+}
+
 /// Something failed before anything was sent: nothing was decided.
 pub(crate) fn unavailable() -> Page {
     let content = html! {
@@ -247,7 +281,7 @@ pub(crate) fn unconfirmed() -> Page {
     Page::new(503, "unconfirmed", "Not confirmed", &content)
 }
 
-fn heading(link: &Link, title: &str) -> Markup {
+pub(crate) fn heading(link: &Link, title: &str) -> Markup {
     html! { header { p { "Signalbox · " (link.approval.pipeline.as_str()) } h1 { (title) } } }
 }
 
@@ -271,7 +305,12 @@ fn decided(decision: &Decision) -> Markup {
                 dt { "By" }
                 dd {
                     (shown(&decision.by, 300))
-                    @if decision.via == Via::CodePipeline { " (as CodePipeline has it)" }
+                    @match decision.via {
+                        Via::CodePipeline => " (as CodePipeline has it)",
+                        Via::Slack => " (in Slack)",
+                        Via::Policy => " (the approval policy's own rule)",
+                        Via::Link => {}
+                    }
                 }
             }
             @if let Some(at) = decision.at { div { dt { "At" } dd { (moment(at)) } } }
@@ -280,7 +319,7 @@ fn decided(decision: &Decision) -> Markup {
     }
 }
 
-fn moment(at: Timestamp) -> Markup {
+pub(crate) fn moment(at: Timestamp) -> Markup {
     let whole = at.round(jiff::Unit::Second).unwrap_or(at);
     html! { time datetime=(whole) { (in_words(at)) } }
 }
@@ -297,154 +336,4 @@ fn sentence(text: &str) -> String {
 pub(crate) const COOKIE_LIFETIME: SignedDuration = SignedDuration::from_hours(12);
 
 #[cfg(test)]
-mod tests {
-    use signalbox_decision::approval::{ApprovalAction, Evidence, Token};
-    use signalbox_decision::names::{ActionName, Approver, ExecutionId, PipelineName, StageName};
-
-    use super::*;
-
-    fn link() -> Link {
-        Link {
-            approval: ApprovalAction {
-                pipeline: PipelineName::new("lambda-function-production-pipeline").unwrap(),
-                execution: ExecutionId::new("0f1e").unwrap(),
-                stage: StageName::new("Approval").unwrap(),
-                action: ActionName::new("Approve").unwrap(),
-            },
-            token: Token::new("TOKEN").hash(),
-            approver: Approver::new("ann@example.com").unwrap(),
-            expires: "2026-06-05T14:05:00Z".parse().unwrap(),
-        }
-    }
-
-    fn record() -> Record {
-        Record {
-            approval: link().approval,
-            token_hash: link().token,
-            asked: vec![link().approver, Approver::new("bob@example.com").unwrap()],
-            opened: "2026-05-29T14:05:00Z".parse().unwrap(),
-            expires: link().expires,
-            evidence: Evidence {
-                environment: "production".to_owned(),
-                revision_summary: Some("<script>alert(1)</script>\u{202e}".to_owned()),
-                console: "https://console.example/?a=1&b=2".to_owned(),
-                ..Evidence::default()
-            },
-        }
-    }
-
-    fn form(may_approve: bool, newer_waiting: usize) -> String {
-        let (link, record) = (link(), record());
-        let shown = Open {
-            link: &link,
-            record: &record,
-            may_approve,
-            newer_waiting,
-            nonce: "NONCE",
-            now: "2026-05-29T15:00:00Z".parse().unwrap(),
-        };
-        open(&shown, String::new()).html
-    }
-
-    #[test]
-    fn the_form_has_labels_headings_and_a_language() {
-        let html = form(true, 0);
-        for part in [
-            "<html lang=\"en\">",
-            "<h1>Release to production?</h1>",
-            "<label for=\"comment\">",
-            "<textarea id=\"comment\" name=\"comment\"",
-            "<input type=\"hidden\" name=\"nonce\" value=\"NONCE\">",
-            "name=\"verdict\" value=\"approve\"",
-            "name=\"verdict\" value=\"reject\"",
-            "<form method=\"post\">",
-            "<time datetime=\"2026-06-05T14:05:00Z\">Friday 5 June 2026, 14:05 UTC</time> (in 6 days)",
-            "ann@example.com (you)",
-            "width=device-width",
-        ] {
-            assert!(html.contains(part), "{part} is missing in {html}");
-        }
-        assert_eq!(html.matches("<h1").count(), 1);
-    }
-
-    #[test]
-    fn nothing_runs_and_nothing_is_loaded() {
-        let html = form(true, 1);
-        for part in [
-            "<script", "onclick", "src=", "@import", "url(", "style=\"", "\u{202e}",
-        ] {
-            assert!(!html.contains(part), "{part}");
-        }
-        assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}"));
-        assert!(html.contains("https://console.example/?a=1&amp;b=2"));
-    }
-
-    #[test]
-    fn the_author_sees_no_button_to_approve() {
-        let html = form(false, 0);
-        assert!(
-            !html.contains("value=\"approve\" ") && !html.contains(">Approve<") && html.contains(">Reject<")
-        );
-    }
-
-    #[test]
-    fn a_newer_run_is_pointed_out() {
-        assert!(form(true, 1).contains("A newer revision is waiting"));
-        assert!(!form(true, 0).contains("A newer revision is waiting"));
-    }
-
-    fn rejection() -> Closed {
-        Closed::Decided(Decision {
-            verdict: Verdict::Rejected,
-            by: "bob@example.com".to_owned(),
-            via: Via::Link,
-            at: Some("2026-05-29T14:30:00Z".parse().unwrap()),
-            comment: "<b>no</b>".to_owned(),
-        })
-    }
-
-    #[test]
-    fn a_late_answer_is_told_who_decided_and_when() {
-        let page = closed(&link(), Some(&record()), &rejection(), false);
-        assert_eq!(page.status, 409);
-        for part in [
-            "Already rejected",
-            "bob@example.com",
-            "Friday 29 May 2026, 14:30 UTC",
-            "&lt;b&gt;no&lt;/b&gt;",
-        ] {
-            assert!(page.html.contains(part), "{part}");
-        }
-        assert_eq!(closed(&link(), None, &rejection(), true).status, 200);
-    }
-
-    #[test]
-    fn a_stranger_learns_nothing_of_the_run() {
-        for why in [
-            Refusal::NotListed,
-            Refusal::NotAsked,
-            Refusal::Nonce,
-            Refusal::ForeignOrigin,
-            Refusal::OtherPipeline,
-        ] {
-            let page = closed(&link(), Some(&record()), &Closed::Refused(why), true);
-            assert!((400..500).contains(&page.status));
-            assert!(
-                !page.html.contains("lambda-function") && !page.html.contains("bob@"),
-                "{why}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_page_names_itself() {
-        for page in [
-            not_found(),
-            unavailable(),
-            unconfirmed(),
-            bad_request(413, "the form is too large"),
-        ] {
-            assert!(page.html.contains("<title>") && page.html.contains("<h1>"));
-        }
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ main { max-width: 42rem; margin: 0 auto; padding: 2rem 1rem 4rem; }
 header p { margin: 0; color: var(--quiet); font-size: .875rem; }
 h1 { margin: .25rem 0 1rem; font-size: 1.75rem; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { margin: 2rem 0 .5rem; font-size: 1.125rem; }
+h3 { margin: 1rem 0 .25rem; font-size: 1rem; }
 dl { margin: 0; padding: .5rem 1rem; background: var(--raised); border: 1px solid var(--line); border-radius: .5rem; }
 dl div { padding: .5rem 0; }
 dl div + div { border-top: 1px solid var(--line); }

@@ -3,8 +3,9 @@
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
-use signalbox_decision::names::{Approver, PipelineName};
+use signalbox_decision::names::PipelineName;
 use signalbox_ledger::Ledger;
+use signalbox_slack::{Slack, SlackConfig};
 
 /// CodePipeline's own limits and default for `timeoutInMinutes` of an approval action (API reference of
 /// `ActionDeclaration`).
@@ -16,13 +17,16 @@ const DEFAULT_TIMEOUT_MINUTES: u32 = 10_080;
 pub(crate) struct Config {
     pub(crate) environment: String,
     pub(crate) pipeline: PipelineName,
-    pub(crate) approvers: Vec<Approver>,
+    /// The SSM parameter that holds the approval policy; while there is none, nobody can be asked.
+    pub(crate) policy_parameter: Option<String>,
     pub(crate) topic: String,
     /// Where the page is; ends in `/`.
     pub(crate) answer_url: String,
     pub(crate) signing_secret: String,
     pub(crate) timeout: SignedDuration,
     pub(crate) ledger_table: String,
+    /// `None` while Slack is off.
+    pub(crate) slack: Option<SlackConfig>,
 }
 
 /// Everything that an event needs.
@@ -31,8 +35,11 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) ledger: Ledger,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
+    pub(crate) stacks: aws_sdk_cloudformation::Client,
+    pub(crate) parameters: aws_sdk_ssm::Client,
     pub(crate) topics: aws_sdk_sns::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) slack: Option<Slack>,
 }
 
 impl App {
@@ -56,12 +63,20 @@ impl App {
         let topics = aws_sdk_sns::config::Builder::from(sdk)
             .retry_classifier(MoreRetries)
             .build();
+        let secrets = aws_sdk_secretsmanager::Client::new(sdk);
+        let slack = config
+            .slack
+            .clone()
+            .map(|slack| Slack::new(slack, secrets.clone()));
         Self {
             config,
             ledger,
+            slack,
+            stacks: aws_sdk_cloudformation::Client::new(sdk),
+            parameters: aws_sdk_ssm::Client::new(sdk),
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
             topics: aws_sdk_sns::Client::from_conf(topics),
-            secrets: aws_sdk_secretsmanager::Client::new(sdk),
+            secrets,
         }
     }
 }
@@ -69,10 +84,11 @@ impl App {
 fn configuration(mut env: Reader) -> Result<Config, ConfigErrors> {
     let environment = env.required("ENVIRONMENT", "the environment, such as production");
     let pipeline = env.required("PIPELINE_NAME", "the pipeline whose approvals are asked for");
-    let approvers = env.list(
-        "APPROVERS",
-        "the e-mail addresses to ask, separated by commas; while it is empty, nobody can be asked",
+    let policy_parameter = env.optional(
+        "APPROVAL_POLICY_PARAMETER",
+        "the name of the SSM parameter that holds the approval policy; empty: nobody can be asked",
     );
+    let slack = SlackConfig::read(&mut env);
     let topic = env.required(
         "APPROVAL_TOPIC_ARN",
         "the SNS topic whose subscriptions filter on `approver`",
@@ -106,12 +122,13 @@ fn configuration(mut env: Reader) -> Result<Config, ConfigErrors> {
         Some(Config {
             environment: environment?,
             pipeline: pipeline?,
-            approvers: approvers?,
+            policy_parameter: policy_parameter?,
             topic: topic?,
             answer_url: with_slash(answer_url?),
             signing_secret: signing_secret?,
             timeout: SignedDuration::from_mins(i64::from(minutes?)),
             ledger_table: ledger_table?,
+            slack: slack?,
         })
     })
 }
@@ -133,7 +150,10 @@ mod tests {
         let mut env = HashMap::from([
             ("ENVIRONMENT", "production"),
             ("PIPELINE_NAME", "p"),
-            ("APPROVERS", "ann@example.com,bob@example.com"),
+            (
+                "APPROVAL_POLICY_PARAMETER",
+                "/signalbox/production/approval-policy",
+            ),
             ("APPROVAL_TOPIC_ARN", "arn:aws:sns:us-east-1:1:t"),
             ("ANSWER_URL", "https://abc.lambda-url.us-east-1.on.aws"),
             (
@@ -150,10 +170,12 @@ mod tests {
     fn a_configuration_is_read() {
         let config = environment(&[]).unwrap();
         assert_eq!(config.answer_url, "https://abc.lambda-url.us-east-1.on.aws/");
+        assert_eq!(config.timeout, SignedDuration::from_hours(7 * 24));
         assert_eq!(
-            (config.approvers.len(), config.timeout),
-            (2, SignedDuration::from_hours(7 * 24))
+            config.policy_parameter.as_deref(),
+            Some("/signalbox/production/approval-policy")
         );
+        assert_eq!(config.slack, None, "Slack is off");
     }
 
     #[test]
@@ -161,7 +183,7 @@ mod tests {
         let error = environment(&[
             ("ANSWER_URL", "http://example.com/"),
             ("APPROVAL_TIMEOUT_MINUTES", "4"),
-            ("APPROVERS", "ann at example"),
+            ("SLACK_API_URL", "http://slack.example/api"),
             ("LEDGER_TABLE", ""),
         ])
         .unwrap_err();

@@ -36,7 +36,7 @@ pub(crate) async fn open(app: &App, record: &Record, now: Timestamp) -> Result<(
     Ok(())
 }
 
-fn until(record: &Record) -> Timestamp {
+pub(crate) fn until(record: &Record) -> Timestamp {
     record
         .expires
         .saturating_add(KEEP_AFTER_END)
@@ -80,7 +80,7 @@ pub(crate) async fn tell(
 }
 
 /// The right to send one message; `None` if it was sent.
-async fn claim(
+pub(crate) async fn claim(
     app: &App,
     record: &Record,
     to: &str,

@@ -3,6 +3,7 @@
 use signalbox_bootstrap::{AwsFailure, Failure};
 use signalbox_events::envelope::EventError;
 use signalbox_ledger::LedgerError;
+use signalbox_slack::SlackError;
 
 /// Why the event could not be handled.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +32,14 @@ pub(crate) enum Error {
     /// The same asking with other content: neither is sent, since one of them is wrong.
     #[error("{0} was asked about the same approval with another content; the event is refused")]
     Conflict(String),
+    /// Slack could not be told.
+    #[error("{0}")]
+    Slack(#[from] SlackError),
     /// A message that SNS could not take.
     #[error("the message cannot be built: {0}")]
     Message(String),
     /// Not all of the approvers could be asked; those who were are not asked again.
-    #[error("{} of {of} approvers could not be asked: {}", failed.len(), list(failed))]
+    #[error("{} of {of} messages could not be sent: {}", failed.len(), list(failed))]
     Some { failed: Vec<Error>, of: usize },
 }
 
@@ -50,6 +54,9 @@ fn list(errors: &[Error]) -> String {
 impl Error {
     /// Whether AWS answered that it did not do it. No answer, and a fault of the service, leave it open.
     pub(crate) fn is_refusal(&self) -> bool {
+        if let Self::Slack(error) = self {
+            return error.is_refusal();
+        }
         let Self::Aws { failure, .. } = self else {
             return matches!(self, Self::Message(_));
         };
@@ -64,6 +71,7 @@ impl Error {
             Self::NotReady | Self::Busy(_) => true,
             Self::Aws { failure, .. } => failure.retryable,
             Self::Ledger(error) => error.is_retryable(),
+            Self::Slack(error) => error.is_retryable(),
             Self::Some { failed, .. } => failed.iter().any(Self::is_retryable),
             Self::Event(_) | Self::Message(_) | Self::Secret(_) | Self::Record(_) | Self::Conflict(_) => {
                 false

@@ -7,8 +7,8 @@ use aws_sdk_codepipeline::operation::get_pipeline_state::{GetPipelineStateError,
 use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ExecutionMode,
-    PipelineExecution, StageExecutionStatus, StageState,
+    ActionExecution, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ErrorDetails,
+    ExecutionMode, PipelineExecution, StageExecutionStatus, StageState,
 };
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
@@ -21,6 +21,7 @@ use signalbox_ledger::ApprovalKey;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::preview::preview;
 
 /// What was read.
 #[derive(Debug)]
@@ -31,21 +32,57 @@ pub(crate) struct Facts {
     pub(crate) keys: Keys,
 }
 
-/// Reads everything at the same time, but for the ledger's record, whose key needs the token.
+/// What CodePipeline says.
+struct Read {
+    state: Option<GetPipelineStateOutput>,
+    run: Option<PipelineExecution>,
+    /// The run's newest actions; `None` where CodePipeline knows no such run.
+    actions: Option<Vec<ActionExecutionDetail>>,
+}
+
+impl Read {
+    async fn now(app: &App, approval: &ApprovalAction) -> Result<Self, Error> {
+        let (state, run, actions) = tokio::join!(
+            state(app, approval),
+            execution(app, approval),
+            actions(app, approval)
+        );
+        Ok(Self {
+            state: state?,
+            run: run?,
+            actions: actions?,
+        })
+    }
+
+    /// The approval action itself, in the run's own list.
+    fn detail(&self, approval: &ApprovalAction) -> Option<&ActionExecutionDetail> {
+        self.actions.iter().flatten().find(|detail| {
+            detail.stage_name() == Some(approval.stage.as_str())
+                && detail.action_name() == Some(approval.action.as_str())
+        })
+    }
+
+    fn standing(&self, approval: &ApprovalAction) -> Standing {
+        let reading = match (&self.state, &self.run) {
+            (None, _) => Reading::NoPipeline,
+            (_, None) => Reading::NoRun,
+            (Some(state), Some(run)) => reading(approval, state, run, self.detail(approval)),
+        };
+        Standing::of(reading, &approval.execution)
+    }
+}
+
+/// How the action stands now.
+pub(crate) async fn standing(app: &App, approval: &ApprovalAction) -> Result<Standing, Error> {
+    Ok(Read::now(app, approval).await?.standing(approval))
+}
+
+/// Reads everything at the same time, but for what needs to know of the other first.
 pub(crate) async fn gather(app: &App, approval: &ApprovalAction, region: &str) -> Result<Facts, Error> {
-    let (keys, state, run, detail) = tokio::join!(
-        keys(app),
-        state(app, approval),
-        execution(app, approval),
-        detail(app, approval)
-    );
-    let (state, run, detail) = (state?, run?, detail?);
-    let reading = match (&state, &run) {
-        (None, _) => Reading::NoPipeline,
-        (_, None) => Reading::NoRun,
-        (Some(state), Some(run)) => reading(approval, state, run, detail.as_ref()),
-    };
-    let standing = Standing::of(reading, &approval.execution);
+    let (keys, read) = tokio::join!(keys(app), Read::now(app, approval));
+    let read = read?;
+    let standing = read.standing(approval);
+    let detail = read.detail(approval);
     let decision = match &standing {
         Standing::Waiting { token, .. } => decision(app, &ApprovalKey::new(approval, token.hash())).await?,
         _ => None,
@@ -55,11 +92,20 @@ pub(crate) async fn gather(app: &App, approval: &ApprovalAction, region: &str) -
         console: console(approval, region),
         ..Evidence::default()
     };
-    evidence.custom_data = detail.as_ref().and_then(custom_data);
-    if let Some(run) = &run {
+    evidence.custom_data = detail.and_then(custom_data);
+    if matches!(standing, Standing::Waiting { .. }) {
+        evidence.preview = preview(
+            app,
+            approval,
+            read.state.as_ref(),
+            read.actions.as_deref().unwrap_or_default(),
+        )
+        .await;
+    }
+    if let Some(run) = &read.run {
         of_run(&mut evidence, run);
     }
-    if let Some(state) = &state {
+    if let Some(state) = &read.state {
         of_state(&mut evidence, state, approval);
     }
     Ok(Facts {
@@ -184,30 +230,42 @@ fn reading(
     }
 }
 
-fn stage<'a>(state: &'a GetPipelineStateOutput, approval: &ApprovalAction) -> Option<&'a StageState> {
+pub(crate) fn stage<'a>(
+    state: &'a GetPipelineStateOutput,
+    approval: &ApprovalAction,
+) -> Option<&'a StageState> {
     state
         .stage_states()
         .iter()
         .find(|stage| stage.stage_name() == Some(approval.stage.as_str()))
 }
 
-/// Whatever does not wait needs no more than its status: nobody is asked.
 fn of_action(latest: Option<&ActionExecution>, execution: Option<ExecutionId>) -> ActionReading {
     ActionReading {
         execution,
         status: status(latest.and_then(ActionExecution::status)),
         token: latest.and_then(ActionExecution::token).map(Token::new),
-        summary: None,
-        updated_by: None,
+        summary: latest.and_then(ActionExecution::summary).map(str::to_owned),
+        updated_by: latest
+            .and_then(ActionExecution::last_updated_by)
+            .map(str::to_owned),
         changed: latest
             .and_then(ActionExecution::last_status_change)
             .and_then(time),
-        error: None,
+        error: latest.and_then(ActionExecution::error_details).map(error_text),
     }
 }
 
-/// The action in the run's own list of actions, if it is there.
-async fn detail(app: &App, approval: &ApprovalAction) -> Result<Option<ActionExecutionDetail>, Error> {
+fn error_text(error: &ErrorDetails) -> String {
+    format!(
+        "{} {}",
+        error.code().unwrap_or_default(),
+        error.message().unwrap_or_default()
+    )
+}
+
+/// The run's own list of actions, newest first.
+async fn actions(app: &App, approval: &ApprovalAction) -> Result<Option<Vec<ActionExecutionDetail>>, Error> {
     let filter = ActionExecutionFilter::builder()
         .pipeline_execution_id(approval.execution.as_str())
         .build();
@@ -220,14 +278,7 @@ async fn detail(app: &App, approval: &ApprovalAction) -> Result<Option<ActionExe
         .await;
     // Newest first, and what has just started is among the newest: one page is enough.
     match answer {
-        Ok(page) => Ok(page
-            .action_execution_details
-            .unwrap_or_default()
-            .into_iter()
-            .find(|detail| {
-                detail.stage_name() == Some(approval.stage.as_str())
-                    && detail.action_name() == Some(approval.action.as_str())
-            })),
+        Ok(page) => Ok(Some(page.action_execution_details.unwrap_or_default())),
         Err(error) => match error.as_service_error() {
             Some(
                 ListActionExecutionsError::PipelineNotFoundException(_)
@@ -251,10 +302,16 @@ fn of_detail(detail: &ActionExecutionDetail, approval: &ApprovalAction) -> Actio
         token: result
             .and_then(|result| result.external_execution_id())
             .map(Token::new),
-        summary: None,
-        updated_by: None,
-        changed: detail.start_time().and_then(time),
-        error: None,
+        summary: result
+            .and_then(|result| result.external_execution_summary())
+            .map(str::to_owned),
+        updated_by: detail.updated_by().map(str::to_owned),
+        // While it waits, the time since when.
+        changed: match detail.status() {
+            Some(ActionExecutionStatus::InProgress) => detail.start_time().and_then(time),
+            _ => detail.last_update_time().and_then(time),
+        },
+        error: result.and_then(|result| result.error_details()).map(error_text),
     }
 }
 
@@ -334,7 +391,7 @@ fn status(status: Option<&ActionExecutionStatus>) -> ActionStatus {
     }
 }
 
-fn time(at: &DateTime) -> Option<Timestamp> {
+pub(crate) fn time(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
 

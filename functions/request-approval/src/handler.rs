@@ -4,13 +4,17 @@ use serde::Serialize;
 use serde_json::Value;
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::approval::Record;
+use signalbox_decision::approval::message::Rules;
 use signalbox_decision::approval::request::{self, Letter, Policy, Request};
+use signalbox_decision::names::Approver;
 use tracing::{info, warn};
 
 use crate::app::App;
 use crate::effects::{ask, open, tell};
 use crate::error::Error;
 use crate::gather::gather;
+use crate::policy::policy;
+use crate::slack;
 use crate::started::Started;
 
 /// What became of the event.
@@ -21,6 +25,8 @@ pub(crate) enum Outcome {
     Asked { now: usize, before: usize },
     /// Nobody can be asked, and everybody who listens was told.
     AskedNobody,
+    /// The message in Slack says how the approval ended.
+    Told,
     /// Nothing was to be done, for this reason.
     Ignored(String),
 }
@@ -32,25 +38,50 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         Ok(_) => return Ok(Outcome::Ignored("another pipeline".to_owned())),
         Err(reason) => return Ok(Outcome::Ignored(reason.to_owned())),
     };
-    let facts = gather(app, &started.approval, &started.region).await?;
+    if started.ended {
+        return Ok(match slack::close(app, &started.approval, invocation.now).await? {
+            Ok(()) => Outcome::Told,
+            Err(reason) => Outcome::Ignored(reason.to_owned()),
+        });
+    }
+    let (facts, rules) = tokio::join!(gather(app, &started.approval, &started.region), policy(app));
+    let (facts, rules) = (facts?, rules?);
     let known = request::Facts {
         standing: &facts.standing,
         evidence: facts.evidence,
         decision: facts.decision.as_ref(),
     };
-    let policy = Policy {
-        approvers: &app.config.approvers,
+    let approvers: Vec<Approver> = rules.iter().flat_map(|rules| rules.addresses().cloned()).collect();
+    let asking = Policy {
+        approvers: &approvers,
+        why_nobody: rules.as_ref().err().map_or("the approval policy names nobody.", String::as_str),
+        rules: Rules {
+            quorum: rules.as_ref().map_or(1, |rules| rules.quorum),
+            author_may_approve: rules.as_ref().is_ok_and(|rules| rules.author_may_approve),
+        },
         timeout: app.config.timeout,
         answer_url: &app.config.answer_url,
         keys: &facts.keys,
     };
-    match request::decide(&started.approval, known, policy, invocation.now) {
+    match request::decide(&started.approval, known, asking, invocation.now) {
         Request::Ask { record, letters } => {
             open(app, &record, invocation.now).await?;
-            ask_all(app, &record, &letters, &invocation).await
+            let place = rules.as_ref().ok().and_then(|rules| rules.slack.as_ref());
+            let posted = match (&app.slack, place) {
+                (Some(slack), Some(place)) => {
+                    slack::post(app, (slack, place), &record, &facts.keys, &invocation).await
+                }
+                (None, Some(_)) => {
+                    warn!("the policy names a Slack channel, and no secret of Slack's is configured: nothing is posted");
+                    Ok(false)
+                }
+                (_, None) => Ok(false),
+            };
+            ask_all(app, &record, &letters, posted.err(), &invocation).await
         }
         Request::AskNobody { record, notice } => {
-            warn!(execution = %record.approval.execution, "no approver is configured: only the console can answer");
+            let why = asking.why_nobody;
+            warn!(execution = %record.approval.execution, why, "nobody can be asked: only the console can answer");
             open(app, &record, invocation.now).await?;
             tell(app, &record, &notice, &invocation).await?;
             Ok(Outcome::AskedNobody)
@@ -63,14 +94,16 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
     }
 }
 
-/// Asks everybody, also after one of them could not be asked.
+/// Asks everybody, also after one of them, or Slack, could not be.
 async fn ask_all(
     app: &App,
     record: &Record,
     letters: &[Letter],
+    slack: Option<Error>,
     invocation: &Invocation,
 ) -> Result<Outcome, Error> {
-    let (mut now, mut before, mut failed) = (0, 0, Vec::new());
+    let (mut now, mut before) = (0, 0);
+    let mut failed: Vec<Error> = slack.into_iter().collect();
     for letter in letters {
         match ask(app, record, letter, invocation).await {
             Ok(true) => now += 1,

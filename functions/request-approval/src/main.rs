@@ -4,6 +4,10 @@
 //! token and since when, is read from CodePipeline itself; the ledger gets its record before anybody can
 //! answer; then each approver gets one message, by a claim of their own, however often the event comes.
 //!
+//! Where Slack is on, the request is posted there too, and the message is edited once the action has
+//! ended, whoever ended it and by whichever way: the end is an event of CodePipeline's, so that a click's
+//! answer need not wait for it.
+//!
 //! The accepted race: a crash between sending and recording sends that approver's message again, with
 //! the same link.
 
@@ -12,6 +16,9 @@ mod effects;
 mod error;
 mod gather;
 mod handler;
+mod policy;
+mod preview;
+mod slack;
 mod started;
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! The event: an approval action has started.
+//! The event: an approval action has started, or has ended.
 
 use serde_json::Value;
 use signalbox_decision::approval::ApprovalAction;
@@ -6,9 +6,11 @@ use signalbox_decision::timeline::State;
 use signalbox_events::codepipeline::{Change, PipelineEvent};
 use signalbox_events::envelope::{Envelope, EventError};
 
-/// An approval action that has started, by its event.
+/// An approval action that has started or ended, by its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Started {
+    /// Whether it has ended, one way or the other.
+    pub(crate) ended: bool,
     pub(crate) approval: ApprovalAction,
     /// The pipeline's region; empty if the event does not say.
     pub(crate) region: String,
@@ -37,8 +39,8 @@ impl Started {
         if category != "Approval" {
             return Ok(Err("not an approval"));
         }
-        if state != State::InProgress {
-            return Ok(Err("not a start"));
+        if matches!(state, State::Stopping | State::Other(_)) {
+            return Ok(Err("neither a start nor an end"));
         }
         let approval = ApprovalAction {
             pipeline,
@@ -47,6 +49,7 @@ impl Started {
             action,
         };
         Ok(Ok(Self {
+            ended: state != State::InProgress,
             approval,
             region: envelope.region.unwrap_or_default(),
         }))
@@ -74,6 +77,7 @@ mod tests {
             event!("approval-started-by-retry-with-unknown-fields"),
         ] {
             let started = parsed(text).unwrap().unwrap();
+            assert!(!started.ended);
             assert_eq!(started.approval.stage.as_str(), "Approval");
             assert_eq!(
                 started.approval.execution.as_str(),
@@ -84,8 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_start_of_an_approval_is_ignored_with_its_reason() {
-        assert_eq!(parsed(event!("approval-rejected")).unwrap(), Err("not a start"));
+    fn an_end_is_told_from_a_start() {
+        assert!(parsed(event!("approval-rejected")).unwrap().unwrap().ended);
+    }
+
+    #[test]
+    fn what_is_no_approval_is_ignored_with_its_reason() {
         assert_eq!(parsed(event!("build-started")).unwrap(), Err("not an approval"));
     }
 

@@ -1,9 +1,10 @@
 //! Function URLs: any method, no signature, `/lambda-url/{function}/…`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +32,9 @@ pub(super) async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Reques
     let Ok(function) = percent_decode_str(function).decode_utf8() else {
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
+    // Whoever binds another address of 127.0.0.0/8 is another visitor.
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let source_ip = peer.map_or_else(|| "127.0.0.1".to_owned(), |ConnectInfo(peer)| peer.ip().to_string());
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
@@ -49,7 +53,7 @@ pub(super) async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Reques
             "rawQueryString": parts.uri.query().unwrap_or_default(),
             "headers": headers,
             "body": STANDARD.encode(&body),
-            "sourceIp": "127.0.0.1",
+            "sourceIp": source_ip,
         }
     });
     match cloud

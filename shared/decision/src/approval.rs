@@ -2,8 +2,11 @@
 //!
 //! - [`keys`], [`link`], [`nonce`]: a link that only we can make, for one approver and one waiting
 //!   approval action, and the proof that a form was rendered by us for the browser that sends it;
+//! - [`policy`]: who may decide about an environment, and by which rules; [`quorum`]: whose approvals count;
+//! - [`limit`]: how often one address may ask;
 //! - [`standing`]: what AWS says about the approval action *now*, derived from freshly read state;
-//! - [`request`] and [`message`]: an approval action started → who is asked, with what text;
+//! - [`request`], [`evidence`] and [`message`]: an approval action started → who is asked, with what text;
+//! - [`slack`]: the same request as a message with buttons, and what a click on one says;
 //! - [`answer`]: somebody opens a link or sends the form → what may happen.
 //!
 //! AWS knows only that our function answered. Who decided is ours to keep: in the summary that
@@ -18,11 +21,16 @@ use sha2::{Digest, Sha256};
 use crate::names::{ActionName, Approver, ExecutionId, PipelineName, Revision, StageName};
 
 pub mod answer;
+pub mod evidence;
 pub mod keys;
+pub mod limit;
 pub mod link;
 pub mod message;
 pub mod nonce;
+pub mod policy;
+pub mod quorum;
 pub mod request;
+pub mod slack;
 pub mod standing;
 
 /// The one approval action of one run.
@@ -157,6 +165,8 @@ pub struct Evidence {
     pub custom_data: Option<String>,
     /// The run in the AWS console.
     pub console: String,
+    /// What going out would mean.
+    pub preview: evidence::Preview,
 }
 
 impl Evidence {
@@ -200,6 +210,12 @@ pub fn stated_author(variable: Option<&str>, summary: Option<&str>) -> Option<St
     stated.filter(|author| !author.is_empty())
 }
 
+/// Whether both addresses are one person's: ASCII case makes no difference.
+#[must_use]
+pub fn same_person(one: &Approver, other: &Approver) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
 /// The address in `Ann <ann@example.com>`, or the text as it is.
 fn address(text: &str) -> &str {
     let inner = text
@@ -233,7 +249,8 @@ pub struct Record {
 pub struct Decision {
     /// What was decided.
     pub verdict: Verdict,
-    /// By whom: an approver's address, or an AWS identity where it was decided in the console.
+    /// By whom: an approver's address, or several separated by `, `, or an AWS identity where it was
+    /// decided in the console.
     pub by: String,
     /// By which way.
     pub via: Via,
@@ -250,8 +267,23 @@ pub struct Decision {
 pub enum Via {
     /// A signed link of ours.
     Link,
+    /// The approval policy's own rule, and no person.
+    Policy,
+    /// A button of ours in Slack.
+    Slack,
     /// Read from CodePipeline: the console, the CLI, or an answer of ours whose record was lost.
     CodePipeline,
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Link => "link",
+            Self::Slack => "Slack",
+            Self::Policy => "policy",
+            Self::CodePipeline => "CodePipeline",
+        })
+    }
 }
 
 /// A moment in words that need no time zone table: `Friday 5 June 2026, 14:05 UTC`.

@@ -12,6 +12,7 @@ pub mod notice;
 pub mod package;
 pub mod rollback;
 pub mod start;
+pub mod sweep;
 pub mod text;
 pub mod timeline;
 pub mod validation;

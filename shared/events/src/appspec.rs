@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use signalbox_decision::names::{FunctionName, VersionNumber};
+use signalbox_decision::text::shown;
 
 use crate::envelope::EventError;
 
@@ -75,7 +76,8 @@ impl AppSpec {
     pub fn parse(text: &str) -> Result<Self, EventError> {
         let document: Document = serde_yaml_ng::from_str(text).map_err(|error| EventError::Json {
             what: WHAT,
-            problem: error.to_string(),
+            // A parser's error repeats what it read, which anybody may have written.
+            problem: shown(&error.to_string(), 200),
         })?;
         let mut resources = document.resources.into_iter().flat_map(BTreeMap::into_values);
         let (Some(Resource { properties }), None) = (resources.next(), resources.next()) else {
@@ -106,6 +108,13 @@ mod tests {
         let spec = AppSpec::parse(json).unwrap();
         assert_eq!(spec, AppSpec::parse(yaml).unwrap());
         assert_eq!((spec.current.unwrap().as_str(), spec.target.as_str()), ("3", "4"));
+    }
+
+    #[test]
+    fn an_error_shows_no_control_characters_and_stays_short() {
+        let text = format!(r#"{{"Resources":"\u001b[31m\r\n{}"}}"#, "x".repeat(1000));
+        let error = AppSpec::parse(&text).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control) && error.len() < 300, "{error}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::table::{Put, RowKey, row};
 use crate::{
     Advance, ApprovalKey, Claim, ClaimKey, ClaimOutcome, DecisionOutcome, Ledger, LedgerError, Saved,
-    StoredTimeline,
+    StoredTimeline, VoteOutcome,
 };
 
 type Held = Result<(), Broken>;
@@ -335,6 +335,13 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     for n in 0..3 {
         ledger.record_attempt(&key, json!({"by": n}), now).await?;
     }
+    let votes = [json!({"person": "ann@example.com"}), json!({"person": "ben@example.com"})];
+    for vote in [&votes[0], &json!({"person": "ANN@example.com"}), &votes[1]] {
+        let outcome = ledger.record_vote(&key, vote.clone(), now).await?;
+        hold("a vote counts", matches!(outcome, VoteOutcome::Counted(_)), &outcome)?;
+    }
+    let nobody = ledger.record_vote(&key, json!({}), now).await;
+    hold("a vote without a person does not", nobody.is_err(), &nobody)?;
     let first = ledger.record_decision(&key, json!("approved"), now).await?;
     hold(
         "the first decision is recorded",
@@ -344,10 +351,14 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     let second = ledger.record_decision(&key, json!("rejected"), now).await?;
     let stands = second == DecisionOutcome::AlreadyDecided(json!("approved"));
     hold("a second decision is told the first", stands, &second)?;
+    let late = ledger.record_vote(&key, json!({"person": "cat@example.com"}), now).await?;
+    let is_late = late == VoteOutcome::AlreadyDecided(json!("approved"));
+    hold("a vote after the decision is told it", is_late, &late)?;
     let stored = ledger.load_approval(&key).await?;
     let is_whole = stored.as_ref().is_some_and(|stored| {
         stored.record == record
             && stored.decision == Some(json!("approved"))
+            && stored.votes == votes
             && stored.attempts == [json!({"by": 0}), json!({"by": 1}), json!({"by": 2})]
     });
     hold(
@@ -372,7 +383,16 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     let opened = ledger.open_approval(&unknown, &record, now, expires).await?;
     let stored = ledger.load_approval(&unknown).await?;
     let kept = stored.as_ref().is_some_and(|stored| stored.attempts.len() == 1);
-    hold("an attempt before the opening is kept", opened && kept, &stored)
+    hold("an attempt before the opening is kept", opened && kept, &stored)?;
+
+    let pipeline = PipelineName::new(format!("contract-{}", run.chars().take(30).collect::<String>()))?;
+    for n in 0..2 {
+        ledger.record_stranger(&pipeline, json!({"n": n}), now).await?;
+    }
+    let strangers = ledger.strangers(&pipeline, now).await?;
+    hold("strangers are kept by the day", strangers.attempts.len() == 2, &strangers)?;
+    let tomorrow = ledger.strangers(&pipeline, now + DAY).await?;
+    hold("another day has its own", tomorrow.attempts.is_empty(), &tomorrow)
 }
 
 async fn rollbacks(ledger: &Ledger, run: &str) -> Held {

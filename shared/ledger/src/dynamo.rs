@@ -39,6 +39,50 @@ impl Dynamo {
         answer.item().map(|item| read(key, item)).transpose()
     }
 
+    pub(crate) async fn query(&self, pk: &str, prefix: &str) -> Result<Vec<(String, Row)>, LedgerError> {
+        let items = self.items(pk, prefix, None).await?;
+        let read = items.iter().map(|item| {
+            let sk = sort_key(pk, item)?;
+            let row = read(&RowKey::new(pk, sk.clone()), item)?;
+            Ok((sk, row))
+        });
+        read.collect()
+    }
+
+    pub(crate) async fn sort_keys(&self, pk: &str, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        let items = self.items(pk, prefix, Some("sk")).await?;
+        items.iter().map(|item| sort_key(pk, item)).collect()
+    }
+
+    /// All pages of them: DynamoDB answers at most 1 MB at once.
+    async fn items(&self, pk: &str, prefix: &str, only: Option<&str>) -> Result<Vec<Item>, LedgerError> {
+        let (mut all, mut start) = (Vec::new(), None);
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .consistent_read(true)
+                .set_projection_expression(only.map(str::to_owned))
+                .set_exclusive_start_key(start);
+            // DynamoDB takes no empty prefix.
+            request = if prefix.is_empty() {
+                request.key_condition_expression("pk = :pk")
+            } else {
+                request
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let page = request.send().await.map_err(|error| failure("Query", &error))?;
+            all.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
     pub(crate) async fn put(
         &self,
         key: &RowKey,
@@ -74,6 +118,16 @@ impl Dynamo {
                 _ => Err(failure("PutItem", &error)),
             },
         }
+    }
+}
+
+fn sort_key(pk: &str, item: &Item) -> Result<String, LedgerError> {
+    match item.get("sk") {
+        Some(AttributeValue::S(sk)) => Ok(sk.clone()),
+        _ => Err(LedgerError::Unreadable {
+            row: RowKey::new(pk, "").shown(),
+            problem: "attribute sk is missing or of another type".to_owned(),
+        }),
     }
 }
 

@@ -16,7 +16,8 @@
 //! | `SEQUENCER#<digest of bucket and key>` | `SEQUENCER` | bucket, key, highest sequencer and its version |
 //! | `PIPELINE#<pipeline>` | `RUN#<execution>` | timeline |
 //! | `BUILD#<id>`, `DEPLOYMENT#<id>` | `TIMELINE` | timeline of what belongs to no run |
-//! | `APPROVAL#<pipeline>#<execution>` | `<stage>#<action>#<token hash>` | record, attempts, decision |
+//! | `APPROVAL#<pipeline>#<execution>` | `<stage>#<action>#<token hash>` | record, votes, attempts, decision |
+//! | `STRANGERS#<pipeline>` | `<day>` | attempts by links that nobody vouches for |
 //! | `DEPLOYMENT#<id>` | `ROLLBACK` | what was done about it |
 //! | `VALUE#<kind>` | `<id>` | small things |
 //!
@@ -27,6 +28,7 @@
 //! retried, an effect performed twice is not undone.
 
 mod approvals;
+mod audit;
 mod claims;
 pub mod contract;
 mod dynamo;
@@ -38,7 +40,8 @@ mod table;
 mod timelines;
 mod values;
 
-pub use approvals::{ApprovalKey, DecisionOutcome, StoredApproval};
+pub use approvals::{ApprovalKey, DecisionOutcome, StoredApproval, Strangers, VoteOutcome};
+pub use audit::AuditedApproval;
 pub use claims::{Claim, ClaimKey, ClaimOutcome};
 pub use error::LedgerError;
 pub use sequencers::Advance;

@@ -19,6 +19,14 @@ impl Memory {
             .cloned()
     }
 
+    pub(crate) fn query(&self, pk: &str, prefix: &str) -> Vec<(String, Row)> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.iter()
+            .filter(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
+            .map(|(key, row)| (key.sk.clone(), row.clone()))
+            .collect()
+    }
+
     pub(crate) fn put(&self, key: &RowKey, row: Row, expected: Option<u64>) -> Put {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let there = rows.get(key);

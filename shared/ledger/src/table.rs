@@ -108,6 +108,22 @@ impl Table {
         }
     }
 
+    /// Every row of a partition whose sort key begins so, by its sort key, in that order; consistent.
+    pub(crate) async fn query(&self, pk: &str, prefix: &str) -> Result<Vec<(String, Row)>, LedgerError> {
+        match self {
+            Self::Dynamo(table) => table.query(pk, prefix).await,
+            Self::Memory(table) => Ok(table.query(pk, prefix)),
+        }
+    }
+
+    /// The sort keys alone: rows may be large.
+    pub(crate) async fn sort_keys(&self, pk: &str, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        match self {
+            Self::Dynamo(table) => table.sort_keys(pk, prefix).await,
+            Self::Memory(table) => Ok(table.query(pk, prefix).into_iter().map(|(sk, _)| sk).collect()),
+        }
+    }
+
     /// Writes a row, if the one there has `expected` as its version, or is not there if that is `None`.
     pub(crate) async fn put(
         &self,

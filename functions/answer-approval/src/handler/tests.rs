@@ -1,4 +1,4 @@
-//! Whole requests against a CodePipeline and a Secrets Manager of three calls each.
+//! Whole requests against a CodePipeline, a Secrets Manager and a Parameter Store of few calls each.
 
 use std::sync::{Arc, Mutex};
 
@@ -48,6 +48,10 @@ struct Aws {
     mood: Mutex<Mood>,
     /// The action's latest execution, as `GetPipelineState` shows it.
     action: Mutex<Value>,
+    /// The policy document.
+    policy: Mutex<Option<String>>,
+    /// The runs that wait in front of the stage.
+    newer: Mutex<Vec<&'static str>>,
     /// Every `PutApprovalResult`, whole.
     answers: Mutex<Vec<Value>>,
 }
@@ -62,12 +66,18 @@ impl Aws {
                 json!({ "SecretString": json!({ "id": "k1", "key": KEY }).to_string() }),
             )),
             "secretsmanager.GetSecretValue" => error("ResourceNotFoundException"),
+            "AmazonSSM.GetParameter" => match self.policy.lock().unwrap().clone() {
+                Some(policy) => Ok((200, json!({ "Parameter": { "Value": policy } }))),
+                None => error("ParameterNotFound"),
+            },
             _ if mood == Mood::Deleted => error("PipelineNotFoundException"),
             "CodePipeline_20150709.GetPipelineState" => Ok((
                 200,
                 json!({ "stageStates": [{
                     "stageName": "Approval",
                     "latestExecution": { "pipelineExecutionId": RUN, "status": "InProgress" },
+                    "inboundExecutions": self.newer.lock().unwrap().iter()
+                        .map(|id| json!({ "pipelineExecutionId": id, "status": "InProgress" })).collect::<Vec<_>>(),
                     "actionStates": [{ "actionName": "Approve", "latestExecution": *self.action.lock().unwrap() }],
                 }] }),
             )),
@@ -141,12 +151,19 @@ fn approval_key() -> ApprovalKey {
     crate::gather::key(&link("ann@example.com"))
 }
 
+fn policy(quorum: usize, superseded: &str) -> String {
+    let approvers = ["ann", "bob", "carol"].map(|name| json!({ "email": format!("{name}@example.com") }));
+    json!({ "version": 1, "approvers": approvers, "quorum": quorum, "superseded": superseded }).to_string()
+}
+
 async fn case() -> Case {
     let aws = Arc::new(Aws {
         mood: Mutex::new(Mood::Works),
         action: Mutex::new(
             json!({ "status": "InProgress", "token": TOKEN, "lastStatusChange": 1_780_063_500 }),
         ),
+        policy: Mutex::new(Some(policy(1, "warn"))),
+        newer: Mutex::default(),
         answers: Mutex::default(),
     });
     let connector = SharedHttpConnector::new(Connector(aws.clone()));
@@ -162,11 +179,8 @@ async fn case() -> Case {
         .build();
     let config = Config {
         pipeline: PipelineName::new("p").unwrap(),
-        approvers: vec![
-            approver("ann@example.com"),
-            approver("bob@example.com"),
-            approver("carol@example.com"),
-        ],
+        policy_parameter: "/policy".to_owned(),
+        slack: None,
         ledger_table: "unused".to_owned(),
         signing_secret: "secret".to_owned(),
     };
@@ -174,7 +188,9 @@ async fn case() -> Case {
     let record = Record {
         approval: link("ann@example.com").approval,
         token_hash: link("ann@example.com").token,
-        asked: config.approvers.clone(),
+        asked: ["ann", "bob", "carol"]
+            .map(|name| approver(&format!("{name}@example.com")))
+            .to_vec(),
         opened: "2026-05-29T14:05:00Z".parse().unwrap(),
         expires: "2026-06-05T14:05:00Z".parse().unwrap(),
         evidence: Evidence {
@@ -273,7 +289,7 @@ impl Case {
 async fn opening_the_page_decides_nothing() {
     let case = case().await;
     let segment = Case::segment("ann@example.com");
-    for _ in 0..20 {
+    for _ in 0..15 {
         assert_eq!(case.send("GET", &segment, json!({})).await.status, 200);
         let head = case.send("HEAD", &segment, json!({})).await;
         assert_eq!((head.status, head.body.as_str(), head.cookie), (200, "", None));
@@ -410,6 +426,160 @@ async fn what_is_not_our_link_looks_like_an_unknown_path() {
             assert_eq!((answered.status, &answered.body), (404, &unknown.body));
         }
     }
+    let strangers = case
+        .app
+        .ledger
+        .strangers(&case.app.config.pipeline, NOW.parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(strangers.attempts.len(), 4, "the forms that were sent");
+    assert!(!format!("{strangers:?}").contains(&stolen));
     assert_eq!(case.send("DELETE", "x", json!({})).await.status, 405);
     assert_eq!(case.answers(), 0);
+}
+
+/// The value of a hidden field.
+fn field(page: &str, name: &str) -> String {
+    let rest = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap().1;
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_of_three_have_to_approve_and_the_page_says_who_is_missing() {
+    let case = case().await;
+    *case.aws.policy.lock().unwrap() = Some(policy(2, "warn"));
+    let first = case.answer("ann@example.com", "approve").await;
+    assert_eq!((first.status, case.answers()), (200, 0));
+    assert!(
+        first.body.contains("one more person") && first.body.contains("bob@example.com"),
+        "{}",
+        first.body
+    );
+    assert!(!first.body.contains("carol@"), "the author is not missing");
+    assert_eq!(
+        case.answer("carol@example.com", "approve").await.status,
+        403,
+        "the author"
+    );
+    let second = case.answer("bob@example.com", "approve").await;
+    assert_eq!((second.status, case.answers()), (200, 1), "{}", second.body);
+    let stored = case.stored().await;
+    assert_eq!(stored.decision.unwrap()["by"], "ann@example.com, bob@example.com");
+    assert_eq!(stored.votes.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_revision_takes_a_second_step_that_knows_what_waits() {
+    let case = case().await;
+    *case.aws.newer.lock().unwrap() = vec!["aaaa"];
+    let segment = Case::segment("ann@example.com");
+    let page = case.send("GET", &segment, json!({})).await;
+    assert!(page.body.contains("A newer revision is waiting"));
+    let cookie = page.cookie.unwrap();
+    let nonce = field(&page.body, "nonce");
+    let post = async |body: String| {
+        case.send("POST", &segment, json!({ "body": body, "cookies": [cookie] }))
+            .await
+    };
+    let first = post(format!("nonce={nonce}&verdict=approve&comment=urgent")).await;
+    assert_eq!((first.status, case.answers()), (200, 0));
+    assert!(first.body.contains("Approve the older revision?") && first.body.contains(">urgent</textarea>"));
+    assert_eq!(
+        post(format!("nonce={nonce}&verdict=approve&older={nonce}"))
+            .await
+            .status,
+        200
+    );
+    let older = field(&first.body, "older");
+    *case.aws.newer.lock().unwrap() = vec!["aaaa", "bbbb"];
+    let again = post(format!("nonce={nonce}&verdict=approve&older={older}")).await;
+    assert_eq!(
+        case.answers(),
+        0,
+        "a third revision has come since: {}",
+        again.body
+    );
+    let older = field(&again.body, "older");
+    assert_eq!(
+        (
+            post(format!("nonce={nonce}&verdict=approve&older={older}"))
+                .await
+                .status,
+            case.answers()
+        ),
+        (200, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_rejects_older_revisions_is_told_to_whoever_approves_one() {
+    let case = case().await;
+    *case.aws.policy.lock().unwrap() = Some(policy(1, "reject"));
+    let segment = Case::segment("ann@example.com");
+    let page = case.send("GET", &segment, json!({})).await;
+    let body = format!("nonce={}&verdict=approve", field(&page.body, "nonce"));
+    *case.aws.newer.lock().unwrap() = vec!["aaaa"];
+    let answered = case
+        .send(
+            "POST",
+            &segment,
+            json!({ "body": body, "cookies": [page.cookie.unwrap()] }),
+        )
+        .await;
+    assert_eq!((answered.status, case.answers()), (409, 1));
+    assert!(answered.body.contains("Your approval was not taken"));
+    assert_eq!(
+        case.aws.answers.lock().unwrap()[0]["result"]["summary"],
+        "Rejected by signalbox via policy: a newer revision is waiting behind this one"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_valid_policy_nobody_decides() {
+    for document in [None, Some("{}".to_owned()), Some(policy(9, "warn"))] {
+        let case = case().await;
+        let segment = Case::segment("ann@example.com");
+        let page = case.send("GET", &segment, json!({})).await;
+        *case.aws.policy.lock().unwrap() = document;
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let body = format!("nonce={}&verdict=approve", field(&page.body, "nonce"));
+        let answered = case
+            .send(
+                "POST",
+                &segment,
+                json!({ "body": body, "cookies": [page.cookie.unwrap()] }),
+            )
+            .await;
+        assert_eq!((answered.status, case.answers()), (403, 0));
+        assert!(answered.body.contains("AWS console"));
+        assert_eq!(
+            case.stored().await.attempts[0]["outcome"],
+            "refused: there is no valid approval policy"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_are_refused_and_posts_of_them_audited() {
+    let case = case().await;
+    let segment = Case::segment("ann@example.com");
+    let mut statuses = Vec::new();
+    for _ in 0..70 {
+        statuses.push(
+            case.send("POST", &segment, json!({ "body": "verdict=approve" }))
+                .await
+                .status,
+        );
+    }
+    assert_eq!(statuses[..30], [403; 30], "no nonce");
+    assert_eq!(statuses[30..], [429; 40]);
+    // 30 without a nonce, 30 too many by this link; past that the address is refused unread.
+    assert_eq!((case.stored().await.attempts.len(), case.answers()), (60, 0));
+    let other = json!({ "requestContext": { "http": { "method": "GET", "sourceIp": "203.0.113.8" } } });
+    assert_eq!(
+        case.send("GET", &Case::segment("bob@example.com"), other)
+            .await
+            .status,
+        200
+    );
 }

@@ -20,7 +20,7 @@ use serde_json::json;
 use signalbox_bootstrap::Failure;
 use signalbox_decision::approval::keys::{Key, Keys};
 use signalbox_decision::approval::link::Link;
-use signalbox_decision::names::{Approver, PipelineName};
+use signalbox_decision::names::PipelineName;
 use signalbox_ledger::Ledger;
 
 use super::*;
@@ -37,6 +37,8 @@ struct Aws {
     ready: Mutex<bool>,
     /// How many more times SNS throttles Bob's message.
     throttled: Mutex<u32>,
+    /// The approval policy.
+    policy: Mutex<String>,
     /// What was published, by approver (empty: by nobody's name), in order.
     published: Mutex<Vec<(String, String)>>,
 }
@@ -63,6 +65,8 @@ impl Aws {
                 json(json!({ "pipelineExecution": { "status": "InProgress", "artifactRevisions": [] } }))
             }
             "CodePipeline_20150709.ListActionExecutions" => json(json!({ "actionExecutionDetails": [] })),
+            "CodePipeline_20150709.ListPipelineExecutions" => json(json!({ "pipelineExecutionSummaries": [] })),
+            "AmazonSSM.GetParameter" => json(json!({ "Parameter": { "Value": *self.policy.lock().unwrap() } })),
             _ => self.publish(body),
         }
     }
@@ -119,6 +123,13 @@ struct Case {
 fn case(approvers: &[&str]) -> Case {
     let aws = Arc::new(Aws {
         ready: Mutex::new(true),
+        policy: Mutex::new(
+            json!({
+                "version": 1,
+                "approvers": approvers.iter().map(|address| json!({ "email": address })).collect::<Vec<_>>(),
+            })
+            .to_string(),
+        ),
         ..Aws::default()
     });
     let connector = SharedHttpConnector::new(Connector(aws.clone()));
@@ -135,10 +146,8 @@ fn case(approvers: &[&str]) -> Case {
     let config = Config {
         environment: "production".to_owned(),
         pipeline: PipelineName::new("lambda-function-production-pipeline").unwrap(),
-        approvers: approvers
-            .iter()
-            .map(|address| Approver::new(*address).unwrap())
-            .collect(),
+        policy_parameter: Some("/signalbox/production/approval-policy".to_owned()),
+        slack: None,
         topic: "arn:aws:sns:us-east-1:123456789012:approvals".to_owned(),
         answer_url: "https://answer.example/".to_owned(),
         signing_secret: "secret".to_owned(),
@@ -239,11 +248,13 @@ async fn a_token_that_is_not_to_be_seen_yet_is_come_back_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_approvers_everybody_who_listens_is_told_once() {
+async fn without_a_valid_policy_everybody_who_listens_is_told_once_and_why() {
     let case = case(&[]);
     assert_eq!(case.deliver(STARTED).await.unwrap(), Outcome::AskedNobody);
     assert_eq!(case.deliver(STARTED).await.unwrap(), Outcome::AskedNobody);
     assert_eq!(case.published_to(), [""]);
+    let told = case.aws.published.lock().unwrap()[0].1.clone();
+    assert!(told.contains("is not valid") && told.contains("console"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

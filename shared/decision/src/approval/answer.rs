@@ -9,9 +9,11 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::link::VerifiedLink;
+use super::policy::{Policy, Superseded};
+use super::quorum::{Tally, Vote, counts};
 use super::standing::{Gone, Standing, summary};
-use super::{ApprovalAction, Decision, Record, Token, Verdict, Via};
-use crate::names::{Approver, PipelineName};
+use super::{ApprovalAction, Decision, Record, Token, Verdict, Via, same_person};
+use crate::names::PipelineName;
 use crate::text::shown;
 
 /// What was read for this link, just now.
@@ -19,27 +21,36 @@ use crate::text::shown;
 pub struct Facts<'a> {
     /// The pipeline that this installation serves.
     pub pipeline: &'a PipelineName,
-    /// Who may decide, by today's configuration: somebody taken off the list has lost their links.
-    pub approvers: &'a [Approver],
+    /// Today's policy: somebody taken off its list has lost their links. `None` where there is none, or
+    /// none that is valid: then nobody may decide.
+    pub policy: Option<&'a Policy>,
     /// The ledger's record of the asking.
     pub record: Option<&'a Record>,
     /// The ledger's decision.
     pub decision: Option<&'a Decision>,
+    /// The approvals that the ledger has.
+    pub votes: &'a [Vote],
     /// What AWS says.
     pub standing: &'a Standing,
+    /// How many newer runs wait in front of the stage.
+    pub newer_waiting: usize,
 }
 
-/// A form that was sent.
+/// A form that was sent, or a button that was pressed.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     /// What its button says.
     pub verdict: Verdict,
     /// The comment, as sent.
     pub comment: &'a str,
+    /// By which way it came.
+    pub via: Via,
     /// Whether the browser says that our own page sent it.
     pub same_origin: bool,
     /// Whether cookie and form belong together.
     pub nonce_fits: bool,
+    /// Whether it is the second step, by which somebody means the older revision although newer ones wait.
+    pub older_confirmed: bool,
 }
 
 /// What the page offers.
@@ -47,12 +58,31 @@ pub struct Attempt<'a> {
 #[must_use]
 pub enum View {
     /// The form.
-    Open {
-        /// `false` for the author of the change, who can only reject it.
-        may_approve: bool,
-    },
+    Open(Ballot),
     /// No form.
     Closed(Closed),
+}
+
+/// An open approval, as one person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ballot {
+    /// Why this person can only reject it; `None` where they can approve it.
+    pub only_reject: Option<OnlyReject>,
+    /// Who has approved, and who is missing.
+    pub tally: Tally,
+    /// How many newer runs wait.
+    pub newer_waiting: usize,
+}
+
+/// Why somebody can reject and not approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlyReject {
+    /// They made the change or started the run.
+    OwnChange,
+    /// They approved it; others are missing.
+    Approved,
+    /// A newer revision waits, and the policy rejects the older one.
+    Superseded,
 }
 
 /// What follows from a form.
@@ -61,6 +91,12 @@ pub enum View {
 pub enum Answer {
     /// Tell CodePipeline.
     Send(Effect),
+    /// Write the approval into the ledger, then ask [`counted`] with all that it has.
+    Count(Vote),
+    /// The approval was counted before, and others are missing.
+    Counted(Tally),
+    /// Ask again: newer revisions wait, and this is the first step.
+    ConfirmOlder,
     /// Tell the person why not.
     Closed(Closed),
 }
@@ -108,6 +144,9 @@ pub enum Refusal {
     /// Another installation's link.
     #[error("the link is for another pipeline")]
     OtherPipeline,
+    /// There is no policy, or none that is valid.
+    #[error("there is no valid approval policy")]
+    NoPolicy,
     /// Not on the list (any more).
     #[error("this address is not on the list of approvers")]
     NotListed,
@@ -147,12 +186,26 @@ impl fmt::Display for Closed {
 
 /// What the page of `link` shows.
 pub fn view(link: &VerifiedLink, facts: Facts<'_>, now: Timestamp) -> View {
-    match examine(link, facts, now) {
-        Ok((_, record)) => View::Open {
-            may_approve: !record.evidence.is_by(&link.link().approver),
-        },
-        Err(closed) => View::Closed(closed),
-    }
+    let open = match examine(link, facts, now) {
+        Ok(open) => open,
+        Err(closed) => return View::Closed(closed),
+    };
+    let approver = &link.link().approver;
+    let tally = open.tally(facts);
+    let only_reject = if open.is_superseded(facts) {
+        Some(OnlyReject::Superseded)
+    } else if !counts(approver, open.policy, open.record) {
+        Some(OnlyReject::OwnChange)
+    } else if tally.has(approver) && !tally.is_reached() {
+        Some(OnlyReject::Approved)
+    } else {
+        None
+    };
+    View::Open(Ballot {
+        only_reject,
+        tally,
+        newer_waiting: facts.newer_waiting,
+    })
 }
 
 /// What a form sent through `link` does.
@@ -163,27 +216,133 @@ pub fn decide(link: &VerifiedLink, attempt: Attempt<'_>, facts: Facts<'_>, now: 
     if !attempt.nonce_fits {
         return Answer::Closed(Closed::Refused(Refusal::Nonce));
     }
-    let (token, record) = match examine(link, facts, now) {
+    let open = match examine(link, facts, now) {
         Ok(open) => open,
         Err(closed) => return Answer::Closed(closed),
     };
     let approver = &link.link().approver;
-    if attempt.verdict == Verdict::Approved && record.evidence.is_by(approver) {
+    let comment = comment(attempt.comment);
+    if attempt.verdict == Verdict::Rejected {
+        let by = approver.to_string();
+        return Answer::Send(effect(
+            &link.link().approval,
+            open.token,
+            Verdict::Rejected,
+            by,
+            attempt.via,
+            comment,
+            now,
+        ));
+    }
+    if open.is_superseded(facts) {
+        return Answer::Send(rejection_of_superseded(&link.link().approval, open.token, now));
+    }
+    if !counts(approver, open.policy, open.record) {
         return Answer::Closed(Closed::Refused(Refusal::OwnChange));
     }
-    let comment = comment(attempt.comment);
-    Answer::Send(Effect {
-        approval: link.link().approval.clone(),
+    let tally = open.tally(facts);
+    if tally.has(approver) && !tally.is_reached() {
+        return Answer::Counted(tally);
+    }
+    if facts.newer_waiting > 0 && !attempt.older_confirmed {
+        return Answer::ConfirmOlder;
+    }
+    if tally.has(approver) {
+        // All have approved, and CodePipeline has not taken it yet.
+        let by = tally.people();
+        return Answer::Send(effect(
+            &link.link().approval,
+            open.token,
+            Verdict::Approved,
+            by,
+            attempt.via,
+            comment,
+            now,
+        ));
+    }
+    Answer::Count(Vote {
+        person: approver.clone(),
+        via: attempt.via,
+        at: now,
+        comment,
+    })
+}
+
+/// What follows from an approval that the ledger has taken: `facts.votes` are all that it has now. Where
+/// that is not enough yet, [`Answer::Counted`].
+pub fn counted(link: &VerifiedLink, vote: &Vote, facts: Facts<'_>, now: Timestamp) -> Answer {
+    let open = match examine(link, facts, now) {
+        Ok(open) => open,
+        Err(closed) => return Answer::Closed(closed),
+    };
+    let tally = open.tally(facts);
+    if !tally.is_reached() {
+        return Answer::Counted(tally);
+    }
+    let by = tally.people();
+    let comment = vote.comment.clone();
+    Answer::Send(effect(
+        &link.link().approval,
+        open.token,
+        Verdict::Approved,
+        by,
+        vote.via,
+        comment,
+        now,
+    ))
+}
+
+/// What the policy decides about `approval` by itself: a request behind which a newer revision waits is
+/// rejected where the policy says so. `None` leaves it to people.
+#[must_use]
+pub fn of_policy(
+    approval: &ApprovalAction,
+    policy: &Policy,
+    standing: &Standing,
+    newer_waiting: usize,
+    now: Timestamp,
+) -> Option<Effect> {
+    let Standing::Waiting { token, .. } = standing else {
+        return None;
+    };
+    (policy.superseded == Superseded::Reject && newer_waiting > 0)
+        .then(|| rejection_of_superseded(approval, token, now))
+}
+
+fn rejection_of_superseded(approval: &ApprovalAction, token: &Token, now: Timestamp) -> Effect {
+    let comment = "a newer revision is waiting behind this one".to_owned();
+    effect(
+        approval,
+        token,
+        Verdict::Rejected,
+        "signalbox".to_owned(),
+        Via::Policy,
+        comment,
+        now,
+    )
+}
+
+fn effect(
+    approval: &ApprovalAction,
+    token: &Token,
+    verdict: Verdict,
+    by: String,
+    via: Via,
+    comment: String,
+    now: Timestamp,
+) -> Effect {
+    Effect {
+        approval: approval.clone(),
         token: token.clone(),
-        summary: summary(attempt.verdict, approver, &comment),
+        summary: summary(verdict, &by, via, &comment),
         decision: Decision {
-            verdict: attempt.verdict,
-            by: approver.to_string(),
-            via: Via::Link,
+            verdict,
+            by,
+            via,
             at: Some(now),
             comment,
         },
-    })
+    }
 }
 
 /// What the form's answer came to, after CodePipeline did not plainly accept it: refused because
@@ -215,18 +374,31 @@ pub enum Settled {
     Closed(Closed),
 }
 
+/// An approval that can be decided.
+struct Open<'a> {
+    token: &'a Token,
+    record: &'a Record,
+    policy: &'a Policy,
+}
+
+impl Open<'_> {
+    fn tally(&self, facts: Facts<'_>) -> Tally {
+        Tally::of(facts.votes, self.policy, self.record)
+    }
+
+    fn is_superseded(&self, facts: Facts<'_>) -> bool {
+        self.policy.superseded == Superseded::Reject && facts.newer_waiting > 0
+    }
+}
+
 /// The one list of what must hold. Who asks comes first: a stranger learns nothing about the run.
-fn examine<'a>(
-    link: &VerifiedLink,
-    facts: Facts<'a>,
-    now: Timestamp,
-) -> Result<(&'a Token, &'a Record), Closed> {
+fn examine<'a>(link: &VerifiedLink, facts: Facts<'a>, now: Timestamp) -> Result<Open<'a>, Closed> {
     let link = link.link();
-    let same = |known: &Approver| known.as_str().eq_ignore_ascii_case(link.approver.as_str());
     if link.approval.pipeline != *facts.pipeline {
         return Err(Closed::Refused(Refusal::OtherPipeline));
     }
-    if !facts.approvers.iter().any(same) {
+    let policy = facts.policy.ok_or(Closed::Refused(Refusal::NoPolicy))?;
+    if !policy.lists(&link.approver) {
         return Err(Closed::Refused(Refusal::NotListed));
     }
     // The pipeline's end is told before the ledger is believed: the record may be gone with it.
@@ -237,7 +409,12 @@ fn examine<'a>(
         .record
         .filter(|record| record.approval == link.approval && record.token_hash == link.token);
     let record = asked
-        .filter(|record| record.asked.iter().any(same))
+        .filter(|record| {
+            record
+                .asked
+                .iter()
+                .any(|asked| same_person(asked, &link.approver))
+        })
         .ok_or(Closed::Refused(Refusal::NotAsked))?;
     if let Some(decision) = facts.decision.cloned() {
         return Err(Closed::Decided(decision));
@@ -258,7 +435,11 @@ fn examine<'a>(
         _ if now >= link.expires.min(record.expires) => Err(expired),
         Standing::Gone(why) => Err(Closed::Gone(*why)),
         Standing::NotReady | Standing::Decided { .. } => Err(Closed::NotReady),
-        Standing::Waiting { token, .. } => Ok((token, record)),
+        Standing::Waiting { token, .. } => Ok(Open {
+            token,
+            record,
+            policy,
+        }),
     }
 }
 
@@ -280,7 +461,9 @@ mod tests {
 
     struct Case {
         link: Link,
-        approvers: Vec<Approver>,
+        policy: Option<Policy>,
+        votes: Vec<Vote>,
+        newer_waiting: usize,
         record: Option<Record>,
         decision: Option<Decision>,
         standing: Standing,
@@ -288,11 +471,21 @@ mod tests {
         now: &'static str,
     }
 
+    fn policy(quorum: usize, superseded: &str) -> Policy {
+        Policy::parse(&format!(
+            r#"{{"version":1,"approvers":[{{"email":"ann@example.com"}},{{"email":"bob@example.com"}}],
+                "quorum":{quorum},"superseded":"{superseded}"}}"#
+        ))
+        .unwrap()
+    }
+
     /// Everything as it should be.
     fn good() -> Case {
         Case {
             link: link(),
-            approvers: vec![approver("ann@example.com"), approver("bob@example.com")],
+            policy: Some(policy(1, "warn")),
+            votes: Vec::new(),
+            newer_waiting: 0,
             record: Some(record()),
             decision: None,
             standing: Standing::Waiting {
@@ -302,8 +495,10 @@ mod tests {
             attempt: Attempt {
                 verdict: Verdict::Approved,
                 comment: "",
+                via: Via::Link,
                 same_origin: true,
                 nonce_fits: true,
+                older_confirmed: false,
             },
             now: "2026-05-29T15:00:00Z",
         }
@@ -315,22 +510,38 @@ mod tests {
             let pipeline = record().approval.pipeline;
             let facts = Facts {
                 pipeline: &pipeline,
-                approvers: &self.approvers,
+                policy: self.policy.as_ref(),
                 record: self.record.as_ref(),
                 decision: self.decision.as_ref(),
+                votes: &self.votes,
                 standing: &self.standing,
+                newer_waiting: self.newer_waiting,
             };
             then(&verified, facts, at(self.now))
         }
 
-        fn answer(&self) -> Answer {
-            self.with(|link, facts, now| decide(link, self.attempt, facts, now))
+        /// What follows in the end: an approval that is to be counted is.
+        fn answer(&mut self) -> Answer {
+            match self.with(|link, facts, now| decide(link, self.attempt, facts, now)) {
+                Answer::Count(vote) => {
+                    self.votes.push(vote.clone());
+                    self.with(|link, facts, now| counted(link, &vote, facts, now))
+                }
+                answer => answer,
+            }
         }
 
-        fn closed(&self) -> Closed {
+        fn only_reject(&self) -> Option<OnlyReject> {
+            match self.with(view) {
+                View::Open(ballot) => ballot.only_reject,
+                View::Closed(closed) => panic!("closed: {closed}"),
+            }
+        }
+
+        fn closed(&mut self) -> Closed {
             match self.answer() {
                 Answer::Closed(closed) => closed,
-                Answer::Send(effect) => panic!("decided: {effect:?}"),
+                other => panic!("not closed: {other:?}"),
             }
         }
 
@@ -390,10 +601,10 @@ mod tests {
     #[test]
     fn who_is_not_listed_or_was_not_asked_is_refused() {
         let mut case = good();
-        case.approvers.remove(0);
+        case.policy.as_mut().unwrap().approvers.remove(0);
         assert_eq!(case.closed(), Closed::Refused(Refusal::NotListed));
-        case.approvers.clear();
-        assert_eq!(case.closed(), Closed::Refused(Refusal::NotListed));
+        case.policy = None;
+        assert_eq!(case.closed(), Closed::Refused(Refusal::NoPolicy));
         let mut case = good();
         case.record.as_mut().unwrap().asked.remove(0);
         assert_eq!(case.closed(), Closed::Refused(Refusal::NotAsked));
@@ -405,7 +616,7 @@ mod tests {
     fn the_author_can_only_reject() {
         let mut case = good();
         case.record.as_mut().unwrap().evidence.author = Some("ANN@example.com".to_owned());
-        assert_eq!(case.view(), View::Open { may_approve: false });
+        assert_eq!(case.only_reject(), Some(OnlyReject::OwnChange));
         assert_eq!(case.closed(), Closed::Refused(Refusal::OwnChange));
         case.attempt.verdict = Verdict::Rejected;
         assert!(matches!(case.answer(), Answer::Send(_)));
@@ -420,6 +631,101 @@ mod tests {
         case.standing = Standing::Gone(Gone::MovedOn);
         case.now = "2027-01-01T00:00:00Z";
         assert_eq!(case.closed(), Closed::Decided(by_bob()));
+    }
+
+    fn vote(email: &str) -> Vote {
+        Vote {
+            person: approver(email),
+            via: Via::Link,
+            at: at("2026-05-29T14:50:00Z"),
+            comment: String::new(),
+        }
+    }
+
+    #[test]
+    fn of_two_who_have_to_approve_the_second_decides_for_both() {
+        let mut case = good();
+        case.policy = Some(policy(2, "warn"));
+        let Answer::Counted(tally) = case.answer() else {
+            panic!("not counted")
+        };
+        assert_eq!(
+            (tally.open(), tally.missing),
+            (1, vec![approver("bob@example.com")])
+        );
+        // Sent again by the same person it stays one.
+        assert!(matches!(case.answer(), Answer::Counted(_)));
+        assert_eq!(
+            (case.votes.len(), case.only_reject()),
+            (1, Some(OnlyReject::Approved))
+        );
+        case.link.approver = approver("bob@example.com");
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not decided")
+        };
+        assert_eq!(
+            effect.summary,
+            "Approved by ann@example.com, bob@example.com via link"
+        );
+        // Where CodePipeline did not take it, either can send it again.
+        assert!(matches!(case.answer(), Answer::Send(_)));
+    }
+
+    #[test]
+    fn one_rejection_ends_it_whoever_has_approved() {
+        let mut case = good();
+        case.policy = Some(policy(2, "warn"));
+        case.votes = vec![vote("bob@example.com")];
+        case.attempt.verdict = Verdict::Rejected;
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not decided")
+        };
+        assert_eq!(
+            (effect.decision.verdict, effect.decision.by.as_str()),
+            (Verdict::Rejected, "ann@example.com")
+        );
+    }
+
+    #[test]
+    fn an_older_revision_takes_a_second_step_to_approve_and_none_to_reject() {
+        let mut case = good();
+        case.newer_waiting = 1;
+        assert_eq!((case.answer(), case.votes.len()), (Answer::ConfirmOlder, 0));
+        case.attempt.older_confirmed = true;
+        assert!(matches!(case.answer(), Answer::Send(_)));
+        case.attempt = Attempt {
+            verdict: Verdict::Rejected,
+            older_confirmed: false,
+            ..case.attempt
+        };
+        assert!(matches!(case.answer(), Answer::Send(_)));
+    }
+
+    #[test]
+    fn where_the_policy_rejects_older_revisions_nobody_approves_them() {
+        let mut case = good();
+        (case.policy, case.newer_waiting) = (Some(policy(1, "reject")), 1);
+        case.attempt.older_confirmed = true;
+        assert_eq!(case.only_reject(), Some(OnlyReject::Superseded));
+        let Answer::Send(effect) = case.answer() else {
+            panic!("not rejected")
+        };
+        assert_eq!(
+            (effect.decision.verdict, effect.decision.via),
+            (Verdict::Rejected, Via::Policy)
+        );
+        let by_itself = case.with(|link, facts, now| {
+            of_policy(
+                &link.link().approval,
+                facts.policy.unwrap(),
+                facts.standing,
+                facts.newer_waiting,
+                now,
+            )
+        });
+        assert_eq!(by_itself, Some(effect));
+        (case.policy, case.newer_waiting) = (Some(policy(1, "reject")), 0);
+        assert!(case.only_reject().is_none());
     }
 
     #[test]
@@ -469,6 +775,7 @@ mod tests {
         let Answer::Send(effect) = case.answer() else {
             panic!("refused")
         };
+        case.votes.clear();
         (case.standing, case.decision) = (standing, decision);
         case.with(|link, facts, now| settle(link, &effect, facts, now))
     }
@@ -536,7 +843,7 @@ mod tests {
             let holds = standing == case.standing && listed && asked && recorded && same_origin && nonce_fits
                 && !known && !late && !(own && approve);
             case.standing = standing;
-            if !listed { case.approvers.remove(0); }
+            if !listed { case.policy.as_mut().unwrap().approvers.remove(0); }
             let record = case.record.as_mut().unwrap();
             if !asked { record.asked.remove(0); }
             if own { record.evidence.author = Some("ann@example.com".to_owned()); }
@@ -544,10 +851,11 @@ mod tests {
             if known { case.decision = Some(by_bob()); }
             if late { case.now = "2026-07-01T00:00:00Z"; }
             let verdict = if approve { Verdict::Approved } else { Verdict::Rejected };
-            case.attempt = Attempt { verdict, comment: "", same_origin, nonce_fits };
+            case.attempt = Attempt { verdict, same_origin, nonce_fits, ..case.attempt };
+            let view = case.view();
             prop_assert_eq!(matches!(case.answer(), Answer::Send(_)), holds);
             // The page offers the form exactly where the form would be taken.
-            let offered = matches!(case.view(), View::Open { may_approve } if may_approve || !approve);
+            let offered = matches!(view, View::Open(ballot) if ballot.only_reject.is_none() || !approve);
             prop_assert!(!holds || offered);
             prop_assert_eq!(offered && same_origin && nonce_fits, holds);
         }

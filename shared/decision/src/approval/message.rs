@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::evidence::{self, line};
 use super::{Evidence, Record, in_words};
 use crate::names::Approver;
 use crate::text::{self, shown};
@@ -24,17 +25,34 @@ pub struct Message {
     pub body: String,
 }
 
+/// What the policy asks of the approvers, as far as a message tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How many different people have to approve.
+    pub quorum: usize,
+    /// Whether the author of a change, and whoever started the run, count.
+    pub author_may_approve: bool,
+}
+
 /// The message that asks `approver`.
 #[must_use]
-pub fn ask(record: &Record, approver: &Approver, url: &str, now: Timestamp) -> Message {
+pub fn ask(record: &Record, approver: &Approver, url: &str, rules: Rules, now: Timestamp) -> Message {
     let evidence = &record.evidence;
+    let quorum = match rules.quorum {
+        0 | 1 => String::new(),
+        count => format!("It takes {count} different people to approve; one rejection ends it.\n"),
+    };
+    let newer = match evidence.newer_waiting.len() {
+        0 => "",
+        _ => "A NEWER REVISION WAITS behind this one. To approve the older one takes a second step.\n\n",
+    };
     let head = format!(
-        "{} waits for your decision.\n\nSee what would go out, then approve or reject, until {} ({}):\n\n{url}\n\n\
-         The link is for {approver} alone: please do not forward it. Opening it decides nothing.\n{}\n",
+        "{newer}{} waits for your decision.\n\nSee what would go out, then approve or reject, until {} ({}):\n\n{url}\n\n\
+         The link is for {approver} alone: please do not forward it. Opening it decides nothing.\n{quorum}{}\n",
         shown(record.approval.pipeline.as_str(), 100),
         in_words(record.expires),
         remaining(record.expires.duration_since(now)),
-        if evidence.is_by(approver) {
+        if evidence.is_by(approver) && !rules.author_may_approve {
             "You made this change, or started this run: somebody else has to approve it; you can reject it.\n"
         } else {
             ""
@@ -47,15 +65,16 @@ pub fn ask(record: &Record, approver: &Approver, url: &str, now: Timestamp) -> M
     }
 }
 
-/// The message where nobody can be asked: the console is the way left.
+/// The message where nobody can be asked, and why: the console is the way left.
 #[must_use]
-pub fn nobody(record: &Record) -> Message {
+pub fn nobody(record: &Record, why: &str) -> Message {
     let head = format!(
-        "{} waits for a decision until {}, and nobody can be asked: no approver is configured.\n\n\
-         Name approvers in the parameter Approvers of the Signalbox stack; they are asked from the next run on. \
-         This run can be approved or rejected in the AWS console:\n\n{}\n\n",
+        "{} waits for a decision until {}, and nobody can be asked: {}\n\n\
+         Mend the approval policy (the parameter ApprovalPolicy of the Signalbox stack); people are asked from the \
+         next run on. This run can be approved or rejected in the AWS console only:\n\n{}\n\n",
         shown(record.approval.pipeline.as_str(), 100),
         in_words(record.expires),
+        line(why, 4000),
         record.evidence.console,
     );
     Message {
@@ -116,35 +135,42 @@ pub fn rows(record: &Record) -> Vec<(&'static str, String)> {
                 .map_or_else(unstated, |text| line(text, 300)),
         ),
     ];
-    let mut known = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
+    let mut known = |label, value: String| rows.push((label, value));
     known(
         "Started by",
-        evidence.started_by.as_deref().map(|text| line(text, 1200)),
+        evidence.started_by.as_deref().map_or_else(
+            || "CodePipeline does not tell".to_owned(),
+            |text| line(text, 1200),
+        ),
     );
-    known("Run", Some(line(record.approval.execution.as_str(), 100)));
+    known("Run", line(record.approval.execution.as_str(), 100));
     known(
         "Waits at",
-        Some(format!("{} / {}", record.approval.stage, record.approval.action)),
+        format!("{} / {}", record.approval.stage, record.approval.action),
     );
     known(
         "Passed",
-        (!evidence.passed.is_empty()).then(|| line(&evidence.passed.join(", "), 300_000)),
+        if evidence.passed.is_empty() {
+            "no stage is known to have passed".to_owned()
+        } else {
+            line(&evidence.passed.join(", "), 300_000)
+        },
     );
-    let newer = evidence.newer_waiting.len();
     known(
         "Newer runs",
-        (newer > 0).then(|| format!("{newer} waiting behind this one: a newer revision exists")),
+        match evidence.newer_waiting.len() {
+            0 => "none waits behind this one".to_owned(),
+            newer => format!("{newer} waiting behind this one: a newer revision exists"),
+        },
     );
-    known(
-        "Note",
-        evidence.custom_data.as_deref().map(|text| line(text, 2000)),
+    rows.extend(
+        evidence
+            .custom_data
+            .as_deref()
+            .map(|text| ("Note", line(text, 2000))),
     );
+    rows.extend(evidence::rows(&evidence.preview, evidence.revision.as_ref()));
     rows
-}
-
-/// `text` on one line, without anything that a reader's program would act on.
-fn line(text: &str, max: usize) -> String {
-    shown(&text.split_whitespace().collect::<Vec<_>>().join(" "), max)
 }
 
 /// Head and tail whole; of the details, what fits.
@@ -180,12 +206,17 @@ mod tests {
     use crate::names::Revision;
 
     const URL: &str = "https://answer.example/a/SEGMENT";
+    const RULES: Rules = Rules {
+        quorum: 1,
+        author_may_approve: false,
+    };
 
     fn asked(record: &Record) -> Message {
         ask(
             record,
             &approver("ann@example.com"),
             URL,
+            RULES,
             at("2026-05-29T14:06:00Z"),
         )
     }
@@ -260,10 +291,50 @@ mod tests {
     }
 
     #[test]
-    fn without_approvers_the_message_points_to_the_console() {
-        let message = nobody(&record());
+    fn rules_are_told_where_there_are_any() {
+        let mut record = record();
+        assert!(!asked(&record).body.contains("different people") && !asked(&record).body.contains("NEWER"));
+        record.evidence.newer_waiting = vec![record.approval.execution.clone()];
+        record.evidence.author = Some("ann@example.com".to_owned());
+        let rules = Rules {
+            quorum: 2,
+            author_may_approve: true,
+        };
+        let body = ask(
+            &record,
+            &approver("ann@example.com"),
+            URL,
+            rules,
+            at("2026-05-29T14:06:00Z"),
+        )
+        .body;
+        assert!(body.starts_with("A NEWER REVISION WAITS") && body.contains("2 different people to approve"));
+        assert!(!body.contains("You made this change"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let mut record = record();
+        record.evidence.started_by = None;
+        record.evidence.passed.clear();
+        let body = asked(&record).body;
+        for part in [
+            "  Started by   CodePipeline does not tell\n",
+            "  Passed       no stage is known to have passed\n",
+            "  Newer runs   none waits behind this one\n",
+            "  Tests        not known\n",
+            "  Change set   not known\n",
+        ] {
+            assert!(body.contains(part), "{part:?} is missing in\n{body}");
+        }
+    }
+
+    #[test]
+    fn without_a_policy_the_message_points_to_the_console() {
+        let message = nobody(&record(), "no approval policy is configured.");
         assert!(
-            message.body.contains("no approver is configured") && message.body.contains("https://console")
+            message.body.contains("no approval policy is configured.")
+                && message.body.contains("https://console")
         );
         assert!(!message.body.contains("/a/"));
     }

@@ -11,8 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::keys::Keys;
 use super::link::VerifiedLink;
+use crate::names::ExecutionId;
 
 const PURPOSE: &str = "signalbox approval form v1";
+const OLDER: &str = "signalbox approval of an older revision v1";
 
 /// The random value in the cookie. Its `Debug` form does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,37 @@ impl Nonce {
         keys.by_id(&link.key_id)
             .is_some_and(|key| key.verify(PURPOSE, &[&link.signature, &self.0], &value))
     }
+
+    /// The value of the second form, by which somebody says that they mean the older revision although
+    /// `newer` wait behind it. It is good for these newer runs only: who confirmed one does not know of the
+    /// next.
+    #[must_use]
+    pub fn older_value(&self, link: &VerifiedLink, keys: &Keys, newer: &[ExecutionId]) -> String {
+        let key = keys.by_id(&link.key_id).unwrap_or_else(|| keys.current());
+        URL_SAFE_NO_PAD.encode(key.sign(OLDER, &[&link.signature, &self.0, waiting(newer).as_bytes()]))
+    }
+
+    /// Whether the second form's value was made for this nonce, this link and these newer runs; compared in
+    /// constant time.
+    #[must_use]
+    pub fn fits_older(&self, value: &str, link: &VerifiedLink, keys: &Keys, newer: &[ExecutionId]) -> bool {
+        let Ok(value) = URL_SAFE_NO_PAD.decode(value) else {
+            return false;
+        };
+        keys.by_id(&link.key_id).is_some_and(|key| {
+            key.verify(
+                OLDER,
+                &[&link.signature, &self.0, waiting(newer).as_bytes()],
+                &value,
+            )
+        })
+    }
+}
+
+fn waiting(newer: &[ExecutionId]) -> String {
+    let mut ids: Vec<&str> = newer.iter().map(ExecutionId::as_str).collect();
+    ids.sort_unstable();
+    ids.join(" ")
 }
 
 impl fmt::Debug for Nonce {

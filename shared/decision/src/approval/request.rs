@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::keys::Keys;
 use super::link::Link;
-use super::message::{self, Message};
+use super::message::{self, Message, Rules};
 use super::standing::{Gone, Standing};
 use super::{ApprovalAction, Decision, Evidence, Record, Token, Verdict};
 use crate::names::Approver;
@@ -27,6 +27,10 @@ pub struct Facts<'a> {
 pub struct Policy<'a> {
     /// Who may be asked.
     pub approvers: &'a [Approver],
+    /// Why nobody may be, where that is so: a sentence.
+    pub why_nobody: &'a str,
+    /// What is asked of them.
+    pub rules: Rules,
     /// AWS's own time-out of the approval action (5 to 86,400 minutes): no link outlives it.
     pub timeout: SignedDuration,
     /// Where the page is; ends in `/`.
@@ -115,7 +119,7 @@ pub fn decide(approval: &ApprovalAction, facts: Facts<'_>, policy: Policy<'_>, n
         return Request::Ignore(Ignored::Expired);
     }
     if record.asked.is_empty() {
-        let notice = message::nobody(&record);
+        let notice = message::nobody(&record, policy.why_nobody);
         return Request::AskNobody { record, notice };
     }
     let letters = record
@@ -165,13 +169,14 @@ fn letter(record: &Record, approver: &Approver, policy: Policy<'_>, now: Timesta
     let url = format!("{}a/{}", policy.answer_url, link.sign(policy.keys));
     Letter {
         approver: approver.clone(),
-        message: message::ask(record, approver, &url, now),
+        message: message::ask(record, approver, &url, policy.rules, now),
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::Via;
+    use super::super::evidence::Preview;
     use super::super::link::tests::keys;
     use super::super::tests::{approver, at, token, waiting_action};
     use super::*;
@@ -190,6 +195,7 @@ pub(crate) mod tests {
             newer_waiting: Vec::new(),
             custom_data: None,
             console: "https://console.aws.amazon.com/run".to_owned(),
+            preview: Preview::default(),
         }
     }
 
@@ -208,6 +214,11 @@ pub(crate) mod tests {
         let approvers: Vec<Approver> = approvers.iter().map(|address| approver(address)).collect();
         let policy = Policy {
             approvers: &approvers,
+            why_nobody: "no approval policy is configured.",
+            rules: Rules {
+                quorum: 1,
+                author_may_approve: false,
+            },
             timeout: SignedDuration::from_hours(7 * 24),
             answer_url: "https://answer.example/",
             keys: &keys(),

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::{Decision, Token, Verdict, Via};
-use crate::names::{Approver, ExecutionId};
+use crate::names::ExecutionId;
 
 /// What was read, before it means anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,10 +227,10 @@ fn identity(arn: &str) -> String {
 const SUMMARY_UNITS: usize = 512;
 
 /// What CodePipeline is told, since it only sees our function decide:
-/// `Approved by ann@example.com via link: looks good`.
+/// `Approved by ann@example.com via link: looks good`. `by` is what [`Decision::by`] says.
 #[must_use]
-pub fn summary(verdict: Verdict, by: &Approver, comment: &str) -> String {
-    let mut text = format!("{verdict} by {by} via link");
+pub fn summary(verdict: Verdict, by: &str, via: Via, comment: &str) -> String {
+    let mut text = format!("{verdict} by {by} via {via}");
     if !comment.is_empty() {
         text.push_str(": ");
         text.push_str(comment);
@@ -246,18 +246,26 @@ pub fn summary(verdict: Verdict, by: &Approver, comment: &str) -> String {
     text
 }
 
+/// The people and the comment of a summary that we wrote.
 fn read_summary(summary: &str, verdict: Verdict) -> Option<(&str, &str)> {
     let rest = summary.strip_prefix(&format!("{verdict} by "))?;
-    let (person, rest) = rest.split_once(" via link")?;
-    (!person.is_empty() && !person.contains(' ')).then_some(())?;
-    Some((person, rest.strip_prefix(": ").unwrap_or(rest)))
+    let (people, rest) = rest.split_once(" via ")?;
+    let named = |person: &str| !person.is_empty() && !person.contains(' ');
+    people.split(", ").all(named).then_some(())?;
+    let rest = [Via::Link, Via::Slack, Via::Policy]
+        .iter()
+        .find_map(|via| rest.strip_prefix(&via.to_string()))?;
+    if rest.is_empty() {
+        return Some((people, ""));
+    }
+    Some((people, rest.strip_prefix(": ")?))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{approver, at, token, waiting_action};
+    use super::super::tests::{at, token, waiting_action};
     use super::*;
 
     pub(crate) fn action(status: ActionStatus) -> ActionReading {
@@ -361,7 +369,8 @@ pub(crate) mod tests {
         let ours = ActionReading {
             summary: Some(summary(
                 Verdict::Approved,
-                &approver("ann@example.com"),
+                "ann@example.com, bob@example.com",
+                Via::Slack,
                 "fine: go",
             )),
             updated_by: Some("arn:aws:sts::1:assumed-role/answer-approval/answer-approval".to_owned()),
@@ -370,12 +379,19 @@ pub(crate) mod tests {
         let decision = standing(RunStatus::InProgress, ours).decision().unwrap();
         assert_eq!(
             (decision.by.as_str(), decision.comment.as_str()),
-            ("ann@example.com", "fine: go")
+            ("ann@example.com, bob@example.com", "fine: go")
         );
     }
 
     #[test]
     fn a_decision_in_the_console_names_the_identity() {
+        for text in [
+            "Approved by somebody important via link",
+            "Approved by ann via links",
+            "Approved by the boss",
+        ] {
+            assert_eq!(read_summary(text, Verdict::Approved), None, "{text}");
+        }
         let console = ActionReading {
             summary: Some("ok".to_owned()),
             updated_by: Some("arn:aws:iam::123456789012:user/bob".to_owned()),
@@ -388,7 +404,7 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn a_summary_fits_and_names_the_decider(comment in "\\PC{0,700}") {
-            let text = summary(Verdict::Rejected, &approver("ann@example.com"), &comment);
+            let text = summary(Verdict::Rejected, "ann@example.com", Via::Link, &comment);
             prop_assert!(text.chars().count() <= 512 && text.encode_utf16().count() <= 512);
             prop_assert!(text.starts_with("Rejected by ann@example.com via link"));
             let whole = format!("Rejected by ann@example.com via link: {comment}");

@@ -1,0 +1,182 @@
+//! What lives as long as the process: configuration and clients.
+
+use jiff::SignedDuration;
+use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
+use signalbox_decision::names::{FunctionName, PipelineName};
+use signalbox_ledger::Ledger;
+
+use crate::policy::PolicyCache;
+
+/// CodePipeline's own limits and default for `timeoutInMinutes` of an approval action (API reference of
+/// `ActionDeclaration`).
+const TIMEOUT_MINUTES: std::ops::RangeInclusive<u32> = 5..=86_400;
+const DEFAULT_TIMEOUT_MINUTES: u32 = 10_080;
+
+/// What the environment says.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) pipeline: PipelineName,
+    pub(crate) region: String,
+    pub(crate) approval_topic: String,
+    pub(crate) notice_topic: String,
+    /// Where the page is; ends in `/`.
+    pub(crate) answer_url: String,
+    pub(crate) signing_secret: String,
+    /// The SSM parameter's name; none where the environment has no policy.
+    pub(crate) policy: Option<String>,
+    pub(crate) request_approval: FunctionName,
+    pub(crate) track_run: FunctionName,
+    /// How long an approval may wait: no run that has one is older.
+    pub(crate) timeout: SignedDuration,
+    ledger_table: String,
+}
+
+/// Everything that a sweep needs.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) ledger: Ledger,
+    pub(crate) pipelines: aws_sdk_codepipeline::Client,
+    pub(crate) functions: aws_sdk_lambda::Client,
+    pub(crate) topics: aws_sdk_sns::Client,
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) parameters: aws_sdk_ssm::Client,
+    pub(crate) policy: PolicyCache,
+}
+
+impl App {
+    /// Reads the configuration and makes the clients, once. No connection is opened ahead: nobody waits.
+    pub(crate) async fn start(env: Reader, aws: Aws) -> Result<Self, ConfigErrors> {
+        let region = aws.sdk().region().map_or_else(String::new, ToString::to_string);
+        let config = configuration(env, region)?;
+        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk())
+            .retry_classifier(MoreRetries)
+            .build();
+        let topics = aws_sdk_sns::config::Builder::from(aws.sdk())
+            .retry_classifier(MoreRetries)
+            .build();
+        Ok(Self {
+            ledger: Ledger::dynamodb(
+                aws_sdk_dynamodb::Client::new(aws.sdk()),
+                config.ledger_table.clone(),
+            ),
+            pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
+            functions: aws_sdk_lambda::Client::new(aws.sdk()),
+            topics: aws_sdk_sns::Client::from_conf(topics),
+            secrets: aws_sdk_secretsmanager::Client::new(aws.sdk()),
+            parameters: aws_sdk_ssm::Client::new(aws.sdk()),
+            policy: PolicyCache::default(),
+            config,
+        })
+    }
+}
+
+fn configuration(mut env: Reader, region: String) -> Result<Config, ConfigErrors> {
+    let pipeline = env.required("PIPELINE_NAME", "the pipeline that is looked at");
+    let approval_topic = env.required(
+        "APPROVAL_TOPIC_ARN",
+        "the SNS topic whose subscriptions filter on `approver`",
+    );
+    let notice_topic = env.required("NOTICE_TOPIC_ARN", "the ARN of the topic for notices");
+    let answer_url = env.required::<String>("ANSWER_URL", "the URL of the function answer-approval");
+    if let Some(url) = &answer_url
+        && !(url.starts_with("https://") || url.starts_with("http://127.0.0.1"))
+    {
+        env.mistake(
+            "ANSWER_URL is not an https:// URL; links carry a credential (only a local cloud is plain HTTP)",
+        );
+    }
+    let signing_secret = env.required(
+        "SIGNING_SECRET_ARN",
+        "the Secrets Manager secret that signs links",
+    );
+    let policy = env.optional(
+        "APPROVAL_POLICY_PARAMETER",
+        "the name of the SSM parameter with the approval policy",
+    );
+    let request_approval = env.required(
+        "REQUEST_APPROVAL_FUNCTION",
+        "the name of the function that asks for approval",
+    );
+    let track_run = env.required("TRACK_RUN_FUNCTION", "the name of the function that follows runs");
+    let minutes = env.or(
+        "APPROVAL_TIMEOUT_MINUTES",
+        DEFAULT_TIMEOUT_MINUTES,
+        "timeoutInMinutes of the pipeline's approval action, 5 to 86400",
+    );
+    if let Some(minutes) = minutes
+        && !TIMEOUT_MINUTES.contains(&minutes)
+    {
+        env.mistake(format!(
+            "APPROVAL_TIMEOUT_MINUTES is {minutes}; CodePipeline takes 5 to 86400"
+        ));
+    }
+    let ledger_table = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
+    env.finish(|| {
+        let mut answer_url = answer_url?;
+        if !answer_url.ends_with('/') {
+            answer_url.push('/');
+        }
+        Some(Config {
+            pipeline: pipeline?,
+            region,
+            approval_topic: approval_topic?,
+            notice_topic: notice_topic?,
+            answer_url,
+            signing_secret: signing_secret?,
+            policy: policy?,
+            request_approval: request_approval?,
+            track_run: track_run?,
+            timeout: SignedDuration::from_mins(i64::from(minutes?)),
+            ledger_table: ledger_table?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn environment(changes: &[(&'static str, &'static str)]) -> Result<Config, ConfigErrors> {
+        let mut env = HashMap::from([
+            ("PIPELINE_NAME", "p"),
+            ("APPROVAL_TOPIC_ARN", "arn:aws:sns:us-east-1:1:t"),
+            ("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:1:n"),
+            ("ANSWER_URL", "https://abc.lambda-url.us-east-1.on.aws"),
+            (
+                "SIGNING_SECRET_ARN",
+                "arn:aws:secretsmanager:us-east-1:1:secret:s",
+            ),
+            ("REQUEST_APPROVAL_FUNCTION", "request-approval"),
+            ("TRACK_RUN_FUNCTION", "track-run"),
+            ("LEDGER_TABLE", "t"),
+        ]);
+        env.extend(changes.iter().copied());
+        configuration(Reader::new(env), "us-east-1".to_owned())
+    }
+
+    #[test]
+    fn a_configuration_is_read() {
+        let config =
+            environment(&[("APPROVAL_POLICY_PARAMETER", "/signalbox/staging/approval-policy")]).unwrap();
+        assert_eq!(config.answer_url, "https://abc.lambda-url.us-east-1.on.aws/");
+        assert_eq!(
+            config.policy.as_deref(),
+            Some("/signalbox/staging/approval-policy")
+        );
+        assert_eq!(environment(&[]).unwrap().policy, None);
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let error = environment(&[
+            ("ANSWER_URL", "http://example.com/"),
+            ("APPROVAL_TIMEOUT_MINUTES", "4"),
+            ("TRACK_RUN_FUNCTION", "track run"),
+            ("LEDGER_TABLE", ""),
+        ])
+        .unwrap_err();
+        assert_eq!(error.mistakes().len(), 4, "{error}");
+    }
+}

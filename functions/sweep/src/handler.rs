@@ -1,0 +1,242 @@
+//! One sweep: gather → decide → carry out, run by run.
+
+use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
+use aws_sdk_codepipeline::types::ActionExecutionDetail;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use signalbox_bootstrap::Invocation;
+use signalbox_decision::approval::quorum::Vote;
+use signalbox_decision::approval::{ApprovalAction, Record, Token};
+use signalbox_decision::sweep::{Do, Found, Links, Rules, Run, Telling, Waiting, behind, decide};
+use signalbox_decision::timeline::{State, Subject};
+use signalbox_ledger::{ApprovalKey, AuditedApproval};
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::effects::{hand_over, is_asked, repair, tell};
+use crate::error::Error;
+use crate::gather::{SeenRun, actions, has_lapsed, keys, open_approvals, runs, state, states};
+use crate::policy::policy;
+
+/// Kept for what is under way when the time is nearly over.
+const RESERVE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What a sweep did.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outcome {
+    /// Runs that were looked at.
+    runs: usize,
+    /// Approvals that wait.
+    open_approvals: usize,
+    /// Approvals that were asked for again.
+    repaired: usize,
+    /// Runs that the ledger was behind about.
+    handed_over: usize,
+    /// What was told by this sweep.
+    told: Vec<String>,
+}
+
+/// A sweep under way.
+struct Sweep<'a> {
+    app: &'a App,
+    rules: Option<Rules<'a>>,
+    invocation: &'a Invocation,
+    outcome: Outcome,
+    failed: Vec<Error>,
+}
+
+/// Looks at everything that is open. One step that fails does not keep the others from being done.
+pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
+    let now = invocation.now;
+    let (policy, keys) = (policy(app, now).await, keys(app).await);
+    let mut failed = Vec::new();
+    let mut note = |error| failed.push(error);
+    let policy = policy.map_err(&mut note).ok().flatten();
+    let keys = keys.map_err(&mut note).ok();
+    let rules = policy.as_deref().zip(keys.as_ref()).map(|(policy, keys)| Rules {
+        policy,
+        links: Links {
+            answer_url: &app.config.answer_url,
+            keys,
+        },
+    });
+    let mut sweep = Sweep {
+        app,
+        rules,
+        invocation: &invocation,
+        outcome: Outcome::default(),
+        failed,
+    };
+
+    let (all, state) = (runs(app, now).await?, state(app).await?);
+    let end = invocation.deadline.saturating_sub(RESERVE).unwrap_or(now);
+    for (at, run) in all.iter().enumerate() {
+        if Timestamp::now() >= end {
+            sweep.failed.push(Error::OutOfTime(all.len() - at));
+            break;
+        }
+        if let Err(error) = sweep.look_at(run, state.as_ref()).await {
+            sweep.failed.push(error);
+        }
+    }
+    let Sweep { outcome, failed, .. } = sweep;
+    if failed.is_empty() {
+        return Ok(outcome);
+    }
+    warn!(?outcome, "done but for the steps that failed");
+    Err(Error::Some(failed))
+}
+
+impl Sweep<'_> {
+    async fn look_at(&mut self, run: &SeenRun, state: Option<&GetPipelineStateOutput>) -> Result<(), Error> {
+        let now = self.invocation.now;
+        if run.state.is_final() && !run.is_recent(now) {
+            return Ok(());
+        }
+        self.outcome.runs += 1;
+        if run.state.is_final() {
+            let agreed = self.reconcile(run, &[]).await;
+            if run.state == State::Failed {
+                self.look_for_lapsed(run).await?;
+            }
+            return agreed;
+        }
+        let actions = actions(self.app, &run.execution).await?;
+        let agreed = self.reconcile(run, &actions).await;
+        if let Some(state) = state {
+            for (approval, token) in open_approvals(self.app, &run.execution, state, &actions) {
+                self.look_at_approval(&approval, &token).await?;
+            }
+        }
+        agreed
+    }
+
+    /// Makes the ledger agree with AWS about a run.
+    async fn reconcile(&mut self, run: &SeenRun, actions: &[ActionExecutionDetail]) -> Result<(), Error> {
+        let Sweep { app, invocation, .. } = self;
+        let subject = Subject::Run {
+            pipeline: app.config.pipeline.clone(),
+            execution: run.execution.clone(),
+        };
+        let known = app.ledger.load_timeline(&subject).await?;
+        let seen = Run {
+            state: run.state.clone(),
+            actions: states(actions),
+        };
+        let Some(why) = behind(&subject, &known.timeline, &seen, &app.config.region) else {
+            return Ok(());
+        };
+        let newest = actions
+            .first()
+            .and_then(|detail| detail.stage_name().zip(detail.action_name()));
+        if hand_over(app, &run.execution, &seen, newest, invocation).await? {
+            info!(execution = %run.execution, %why, "handed over");
+            self.outcome.handed_over += 1;
+        }
+        Ok(())
+    }
+
+    async fn look_at_approval(&mut self, approval: &ApprovalAction, token: &Token) -> Result<(), Error> {
+        self.outcome.open_approvals += 1;
+        let now = self.invocation.now;
+        let key = ApprovalKey::new(approval, token.hash());
+        let stored = self.app.ledger.load_approval(&key).await?;
+        let all_asked = is_asked(self.app, approval, token.hash(), now).await?;
+        let record: Option<Record> = match &stored {
+            Some(stored) => Some(read(approval, &stored.record)?),
+            None => None,
+        };
+        let votes: Vec<Vote> = match &stored {
+            Some(stored) => read(approval, &Value::Array(stored.votes.clone()))?,
+            None => Vec::new(),
+        };
+        let waiting = Waiting {
+            approval,
+            record: record.as_ref(),
+            all_asked,
+            decided: stored.as_ref().is_some_and(|stored| stored.decision.is_some()),
+            votes: &votes,
+        };
+        for due in decide(now, &Found::Waiting(waiting), self.rules) {
+            self.carry_out(due, token).await;
+        }
+        Ok(())
+    }
+
+    /// Whether an approval of a run that failed had ended unanswered.
+    async fn look_for_lapsed(&mut self, run: &SeenRun) -> Result<(), Error> {
+        let found = self
+            .app
+            .ledger
+            .approvals_of_run(&self.app.config.pipeline, &run.execution)
+            .await?;
+        let mut latest: Vec<Record> = Vec::new();
+        for AuditedApproval {
+            approval,
+            record,
+            decision,
+            ..
+        } in found
+        {
+            let (Some(record), None) = (record, decision) else {
+                continue;
+            };
+            let record: Record = read(&approval, &record)?;
+            match latest.iter_mut().find(|known| known.approval == record.approval) {
+                // A retried stage asked anew: what is shown is about the last asking.
+                Some(known) if known.opened < record.opened => *known = record,
+                Some(_) => {}
+                None => latest.push(record),
+            }
+        }
+        if latest.is_empty() {
+            return Ok(());
+        }
+        let actions = actions(self.app, &run.execution).await?;
+        for record in latest
+            .iter()
+            .filter(|record| has_lapsed(&record.approval, &actions))
+        {
+            for due in decide(self.invocation.now, &Found::Lapsed(record), self.rules) {
+                if let Do::Tell(telling) = due {
+                    self.tell(&telling).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, due: Do, token: &Token) {
+        match due {
+            Do::Repair { approval, why } => {
+                info!(execution = %approval.execution, ?why, "is asked for again");
+                match repair(self.app, &approval, token.hash(), self.invocation).await {
+                    Ok(()) => self.outcome.repaired += 1,
+                    Err(error) => self.failed.push(error),
+                }
+            }
+            Do::Tell(telling) => self.tell(&telling).await,
+        }
+    }
+
+    async fn tell(&mut self, telling: &Telling) {
+        match tell(self.app, telling, self.invocation).await {
+            Ok(true) => self.outcome.told.push(format!("{:?}", telling.kind)),
+            Ok(false) => {}
+            Err(error) => self.failed.push(error),
+        }
+    }
+}
+
+/// Not the parser's own words: they may repeat what was read.
+fn read<T: DeserializeOwned>(approval: &ApprovalAction, value: &Value) -> Result<T, Error> {
+    T::deserialize(value).map_err(|error| {
+        Error::Record(
+            approval.execution.to_string(),
+            format!("{:?} error", error.classify()),
+        )
+    })
+}

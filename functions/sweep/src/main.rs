@@ -1,0 +1,20 @@
+//! Looks, every few minutes, at everything that is open.
+//!
+//! Events are best effort: one that is lost asks nobody and leaves a gap in the ledger. So the sweep reads
+//! what CodePipeline shows *now*, compares it with the ledger, and hands what is missing to the function
+//! whose event it would have been: those are idempotent. It also does what no event does: it reminds,
+//! escalates, and tells of an expiry before and after it happens.
+//!
+//! The accepted race: an event that is just under way is repaired too, and found done by its function.
+
+mod app;
+mod effects;
+mod error;
+mod gather;
+mod handler;
+mod policy;
+mod synthesized;
+
+fn main() -> std::process::ExitCode {
+    signalbox_bootstrap::run(app::App::start, handler::handle)
+}
