@@ -26,7 +26,12 @@ fn what_is_missing_in_the_environment_is_said_at_once_with_code_2() {
 
 #[test]
 fn a_wrong_command_ends_with_code_2() {
-    for arguments in [&[][..], &["audit"], &["audit", "--pipeline", "a pipeline"], &["decide"]] {
+    for arguments in [
+        &[][..],
+        &["audit"],
+        &["audit", "--pipeline", "a pipeline"],
+        &["decide"],
+    ] {
         let output = signalbox(arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

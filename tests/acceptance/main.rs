@@ -10,6 +10,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod approvals;
 mod cli;
 mod conformance;
 mod delivery;
@@ -22,15 +23,14 @@ mod permissions;
 mod process;
 mod rejections;
 mod runs;
+mod slack;
 mod source;
+mod sweep;
 mod template;
 mod tools;
 mod tracking;
 mod transformed;
 mod uploads;
-mod approvals;
-mod slack;
-mod sweep;
 mod world;
 
 use std::process::ExitCode;

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine;
 use serde_json::{Value, json};
 use signalbox_ledger::Ledger;
@@ -148,18 +147,6 @@ impl World {
             payload: serde_json::from_slice(&payload).unwrap_or_default(),
             failed: answer.get("FunctionError").is_some_and(|error| !error.is_null()),
         }
-    }
-
-    /// Uploads to the source bucket; answers the object's version.
-    pub(crate) async fn upload(&self, key: &str, bytes: Vec<u8>) -> String {
-        let request = self
-            .running
-            .s3()
-            .put_object()
-            .bucket(&self.installed.source_bucket)
-            .key(key);
-        let answer = request.body(ByteStream::from(bytes)).send().await.unwrap();
-        answer.version_id().unwrap().to_owned()
     }
 
     /// The runs of the pipeline whose source is this object version.

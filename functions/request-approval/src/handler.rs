@@ -39,10 +39,12 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         Err(reason) => return Ok(Outcome::Ignored(reason.to_owned())),
     };
     if started.ended {
-        return Ok(match slack::close(app, &started.approval, invocation.now).await? {
-            Ok(()) => Outcome::Told,
-            Err(reason) => Outcome::Ignored(reason.to_owned()),
-        });
+        return Ok(
+            match slack::close(app, &started.approval, invocation.now).await? {
+                Ok(()) => Outcome::Told,
+                Err(reason) => Outcome::Ignored(reason.to_owned()),
+            },
+        );
     }
     let (facts, rules) = tokio::join!(gather(app, &started.approval, &started.region), policy(app));
     let (facts, rules) = (facts?, rules?);
@@ -51,10 +53,16 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         evidence: facts.evidence,
         decision: facts.decision.as_ref(),
     };
-    let approvers: Vec<Approver> = rules.iter().flat_map(|rules| rules.addresses().cloned()).collect();
+    let approvers: Vec<Approver> = rules
+        .iter()
+        .flat_map(|rules| rules.addresses().cloned())
+        .collect();
     let asking = Policy {
         approvers: &approvers,
-        why_nobody: rules.as_ref().err().map_or("the approval policy names nobody.", String::as_str),
+        why_nobody: rules
+            .as_ref()
+            .err()
+            .map_or("the approval policy names nobody.", String::as_str),
         rules: Rules {
             quorum: rules.as_ref().map_or(1, |rules| rules.quorum),
             author_may_approve: rules.as_ref().is_ok_and(|rules| rules.author_may_approve),
@@ -72,7 +80,9 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
                     slack::post(app, (slack, place), &record, &facts.keys, &invocation).await
                 }
                 (None, Some(_)) => {
-                    warn!("the policy names a Slack channel, and no secret of Slack's is configured: nothing is posted");
+                    warn!(
+                        "the policy names a Slack channel, and no secret of Slack's is configured: nothing is posted"
+                    );
                     Ok(false)
                 }
                 (_, None) => Ok(false),

@@ -33,7 +33,10 @@ struct ItemFailure {
 /// What was done about one upload.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase", tag = "done")]
-#[expect(clippy::enum_variant_names, reason = "the tag is `done`, and `already` alone would say nothing")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the tag is `done`, and `already` alone would say nothing"
+)]
 pub(crate) enum Done {
     Started { execution: String, branch: String },
     Built { build: String, branch: String },

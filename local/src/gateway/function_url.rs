@@ -34,7 +34,10 @@ pub(super) async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Reques
     };
     // Whoever binds another address of 127.0.0.0/8 is another visitor.
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let source_ip = peer.map_or_else(|| "127.0.0.1".to_owned(), |ConnectInfo(peer)| peer.ip().to_string());
+    let source_ip = peer.map_or_else(
+        || "127.0.0.1".to_owned(),
+        |ConnectInfo(peer)| peer.ip().to_string(),
+    );
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()

@@ -154,7 +154,8 @@ mod tests {
         for run in ["aa", "aa1", "bb"] {
             let approval = action(run);
             let key = ApprovalKey::new(&approval, Token::new(run).hash());
-            let opened = ledger.open_approval(&key, &json!({ "run": run }), now, Timestamp::MAX);
+            let record = json!({ "run": run });
+            let opened = ledger.open_approval(&key, &record, now, Timestamp::MAX);
             assert!(opened.await.unwrap());
             ledger
                 .record_attempt(&key, json!({ "person": "ann@example.com" }), now)

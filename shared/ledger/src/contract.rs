@@ -335,10 +335,17 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     for n in 0..3 {
         ledger.record_attempt(&key, json!({"by": n}), now).await?;
     }
-    let votes = [json!({"person": "ann@example.com"}), json!({"person": "ben@example.com"})];
+    let votes = [
+        json!({"person": "ann@example.com"}),
+        json!({"person": "ben@example.com"}),
+    ];
     for vote in [&votes[0], &json!({"person": "ANN@example.com"}), &votes[1]] {
         let outcome = ledger.record_vote(&key, vote.clone(), now).await?;
-        hold("a vote counts", matches!(outcome, VoteOutcome::Counted(_)), &outcome)?;
+        hold(
+            "a vote counts",
+            matches!(outcome, VoteOutcome::Counted(_)),
+            &outcome,
+        )?;
     }
     let nobody = ledger.record_vote(&key, json!({}), now).await;
     hold("a vote without a person does not", nobody.is_err(), &nobody)?;
@@ -351,7 +358,9 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     let second = ledger.record_decision(&key, json!("rejected"), now).await?;
     let stands = second == DecisionOutcome::AlreadyDecided(json!("approved"));
     hold("a second decision is told the first", stands, &second)?;
-    let late = ledger.record_vote(&key, json!({"person": "cat@example.com"}), now).await?;
+    let late = ledger
+        .record_vote(&key, json!({"person": "cat@example.com"}), now)
+        .await?;
     let is_late = late == VoteOutcome::AlreadyDecided(json!("approved"));
     hold("a vote after the decision is told it", is_late, &late)?;
     let stored = ledger.load_approval(&key).await?;
@@ -390,7 +399,11 @@ async fn approvals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
         ledger.record_stranger(&pipeline, json!({"n": n}), now).await?;
     }
     let strangers = ledger.strangers(&pipeline, now).await?;
-    hold("strangers are kept by the day", strangers.attempts.len() == 2, &strangers)?;
+    hold(
+        "strangers are kept by the day",
+        strangers.attempts.len() == 2,
+        &strangers,
+    )?;
     let tomorrow = ledger.strangers(&pipeline, now + DAY).await?;
     hold("another day has its own", tomorrow.attempts.is_empty(), &tomorrow)
 }

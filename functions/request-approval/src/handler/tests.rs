@@ -65,8 +65,12 @@ impl Aws {
                 json(json!({ "pipelineExecution": { "status": "InProgress", "artifactRevisions": [] } }))
             }
             "CodePipeline_20150709.ListActionExecutions" => json(json!({ "actionExecutionDetails": [] })),
-            "CodePipeline_20150709.ListPipelineExecutions" => json(json!({ "pipelineExecutionSummaries": [] })),
-            "AmazonSSM.GetParameter" => json(json!({ "Parameter": { "Value": *self.policy.lock().unwrap() } })),
+            "CodePipeline_20150709.ListPipelineExecutions" => {
+                json(json!({ "pipelineExecutionSummaries": [] }))
+            }
+            "AmazonSSM.GetParameter" => {
+                json(json!({ "Parameter": { "Value": *self.policy.lock().unwrap() } }))
+            }
             _ => self.publish(body),
         }
     }
@@ -254,7 +258,10 @@ async fn without_a_valid_policy_everybody_who_listens_is_told_once_and_why() {
     assert_eq!(case.deliver(STARTED).await.unwrap(), Outcome::AskedNobody);
     assert_eq!(case.published_to(), [""]);
     let told = case.aws.published.lock().unwrap()[0].1.clone();
-    assert!(told.contains("is not valid") && told.contains("console"), "{told}");
+    assert!(
+        told.contains("is not valid") && told.contains("console"),
+        "{told}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
