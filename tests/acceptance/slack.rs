@@ -314,7 +314,7 @@ pub(crate) async fn h58_a_body_that_was_changed_is_refused(world: &World) {
     let waiting = slack.waiting(world).await;
     let time = now();
     let rejecting = click(&waiting.value, |payload| {
-        payload["actions"][0]["action_id"] = json!("signalbox_reject")
+        payload["actions"][0]["action_id"] = json!("signalbox_reject");
     });
     let signature = sign(&time, &rejecting);
     assert_eq!(
@@ -439,11 +439,11 @@ pub(crate) async fn h63_another_workspace_or_user_is_refused(world: &World) {
     let slack = slack(world).await;
     let waiting = slack.waiting(world).await;
     let other_team = click(&waiting.value, |payload| {
-        payload["team"]["id"] = json!("T0OTHER000")
+        payload["team"]["id"] = json!("T0OTHER000");
     });
     assert_eq!(slack.click(&other_team).await, 403);
     let other_user = click(&waiting.value, |payload| {
-        payload["user"]["id"] = json!("U0EVE00001")
+        payload["user"]["id"] = json!("U0EVE00001");
     });
     assert_eq!(slack.click(&other_user).await, 403);
     let forged = click(&waiting.value[..waiting.value.len() - 4], |_| ());

@@ -310,7 +310,7 @@ mod tests {
             &[("UNIT_TESTS", "12 of 12 passed")],
         );
         assert_eq!(
-            exported(&[build.clone()], "UNIT_TESTS"),
+            exported(std::slice::from_ref(&build), "UNIT_TESTS"),
             Known::Is("12 of 12 passed".to_owned())
         );
         assert!(matches!(exported(&[build], "SCANS"), Known::Missing(why) if why.contains("SCANS")));

@@ -12,7 +12,7 @@ use signalbox_decision::names::{ExecutionId, PipelineName};
 
 const ACTION: &str = "CodePipeline Action Execution State Change";
 
-fn envelope(region: &str, now: Timestamp, detail: Value) -> Value {
+fn envelope(region: &str, now: Timestamp, detail: &Value) -> Value {
     let id = digest(&[&detail.to_string(), &now.to_string()]);
     json!({
         "version": "0", "id": id.get(..36).unwrap_or(&id), "detail-type": ACTION,
@@ -28,7 +28,7 @@ pub(crate) fn approval_started(approval: &ApprovalAction, region: &str, now: Tim
         "action": approval.action, "state": "STARTED", "region": region,
         "type": { "owner": "AWS", "category": "Approval", "provider": "Manual", "version": "1" },
     });
-    envelope(region, now, detail)
+    envelope(region, now, &detail)
 }
 
 /// Something of a run changed.
@@ -44,7 +44,7 @@ pub(crate) fn run_changed(
         "pipeline": pipeline, "execution-id": execution, "stage": stage, "action": action, "state": "STARTED",
         "region": region,
     });
-    envelope(region, now, detail)
+    envelope(region, now, &detail)
 }
 
 #[cfg(test)]

@@ -51,7 +51,6 @@ pub struct SlackConfig {
 impl SlackConfig {
     /// Reads `SLACK_SECRET_ARN` and `SLACK_API_URL`. The outer `None` is a mistake, which the reader
     /// keeps; the inner one says that Slack is off.
-    #[expect(clippy::option_option, reason = "as the reader's own `optional`")]
     pub fn read(env: &mut Reader) -> Option<Option<Self>> {
         let secret = env.optional::<String>(
             "SLACK_SECRET_ARN",
