@@ -1,10 +1,10 @@
 //! CloudFormation, locally: stacks and change sets over the other engines.
 //!
-//! A request becomes a [`Template`](template::Template) (the serverless transform is AWS's own code, run as
+//! A request becomes a `Template` (the serverless transform is AWS's own code, run as
 //! a process), its parameters are checked, its conditions decided. From there two things can happen:
-//! [`diff`] says what would change, without touching anything, for a change set; [`execute`] does it, wave
+//! `diff` says what would change, without touching anything, for a change set; `execute` does it, wave
 //! by wave in the order of the dependencies, and undoes it when a resource fails. How a resource type is
-//! made, changed and deleted stands in [`resources`], a small module for each service.
+//! made, changed and deleted stands in `resources`, a small module for each service.
 
 mod diff;
 mod engine;
