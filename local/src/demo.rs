@@ -130,7 +130,7 @@ pub async fn start(console: &Console, options: &running::Options) -> Result<Runn
         .await
         .map_err(StartError::from)?;
     if options.functions.is_none() && !functions::are_built(&paths) {
-        console.note("building the functions; the first time this takes one to three minutes on two cores");
+        console.note("building the functions; the first time this takes two to five minutes on two cores");
     }
     if options.functions.is_none() {
         functions::build(&paths).await?;
