@@ -380,7 +380,10 @@ pub(crate) async fn the_cli_builds_and_finds_the_builds_log(world: &World) {
 }
 
 pub(crate) async fn the_cli_reads_a_buckets_policy(world: &World) {
-    let bucket = world.installed.artifact_bucket.as_str();
+    // A bucket of its own: while the policy stands, nobody else may write without TLS.
+    let bucket = "policy-of-the-cli";
+    let said = aws(world, &["s3api", "create-bucket", "--bucket", bucket]).await;
+    assert!(said.succeeded, "{}", said.err);
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
         "Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
         "Resource": format!("arn:aws:s3:::{bucket}/*"), "Condition": { "Bool": { "aws:SecureTransport": "false" } },
