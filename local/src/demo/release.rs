@@ -64,13 +64,17 @@ pub(crate) async fn bad(
         return Err(unexpected(stage, &started, &ended, "Failed"));
     }
     stage.console.waiting("waiting for the notice");
+    let function = format!("signalbox-{}-roll-back", stage.installed.environment);
     let is_notice = |mail: &crate::inbox::Mail| mail.subject.starts_with("Rolled back");
     let inbox = stage.running.cloud.inbox();
-    let log = stage
-        .running
-        .logs
-        .join(format!("signalbox-{}-roll-back.log", stage.installed.environment));
-    let notice = tokio::time::timeout(Duration::from_secs(60), inbox.wait_for(is_notice))
+    let log = stage.running.logs.join(format!("{function}.log"));
+    let told = async {
+        let notice = inbox.wait_for(is_notice).await;
+        // The notice is not the last thing that it does: only what has ended is in the summary.
+        stage.running.lambda.ended(&function).await;
+        notice
+    };
+    let notice = tokio::time::timeout(Duration::from_secs(60), told)
         .await
         .map_err(|_| {
             DemoError::new(STEP, "no notice told that it was rolled back").with_log(log.display())

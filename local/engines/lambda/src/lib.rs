@@ -113,6 +113,11 @@ impl LambdaEngine {
     pub fn stats(&self) -> Vec<FunctionStats> {
         self.service.stats.summary()
     }
+
+    /// Returns once an invocation of the function has ended; what a function does is seen before that.
+    pub async fn ended(&self, function: &str) {
+        self.service.stats.ended(function).await;
+    }
 }
 
 #[async_trait]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 /// One function's numbers since the local cloud's start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FunctionStats {
@@ -31,12 +33,31 @@ struct Collected {
 #[derive(Default)]
 pub(crate) struct Stats {
     functions: Mutex<BTreeMap<String, Collected>>,
+    changed: Notify,
 }
 
 impl Stats {
     fn change(&self, function: &str, change: impl FnOnce(&mut Collected)) {
         let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         change(functions.entry(function.to_owned()).or_default());
+        drop(functions);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) async fn ended(&self, function: &str) {
+        loop {
+            // Before the look: what changes after it is not missed.
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = functions.get(function).is_some_and(|found| found.invocations > 0);
+            drop(functions);
+            if ended {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn invoked(&self, function: &str, failed: bool, rss_kib: Option<u64>) {
