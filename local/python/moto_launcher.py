@@ -4,6 +4,7 @@ Prints `PORT <number>` once it listens, and ends when its standard input closes:
 other end, so that moto never outlives it, however the parent died.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 from moto.awslambda.models import LambdaBackend
 from moto.backends import get_backend
+from moto.dynamodb.models import DynamoDBBackend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -39,6 +41,23 @@ def end_with_parent():
     os._exit(0)
 
 
+def one_at_a_time(backend, *names):
+    """Makes writes atomic, as DynamoDB's are: moto looks at a condition and then writes, and between the
+    two another thread would write as well."""
+    lock = threading.RLock()
+
+    def guarded(method):
+        @functools.wraps(method)
+        def call(*args, **kwargs):
+            with lock:
+                return method(*args, **kwargs)
+
+        return call
+
+    for name in names:
+        setattr(backend, name, guarded(getattr(backend, name)))
+
+
 def load_services():
     for service in SERVICES:
         get_backend(service)
@@ -47,6 +66,7 @@ def load_services():
 def main():
     # moto would run the function in Docker; the local cloud's own engine invokes it.
     LambdaBackend.send_sns_message = lambda *_args, **_kwargs: None
+    one_at_a_time(DynamoDBBackend, "put_item", "update_item", "delete_item", "transact_write_items")
     server = make_server(
         "127.0.0.1",
         0,
