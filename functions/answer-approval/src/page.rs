@@ -89,8 +89,9 @@ pub(crate) fn open(open: &Open<'_>, cookie: String) -> Page {
         }
         p {
             "Open until " (moment(record.expires)) " (" (remaining(record.expires.duration_since(now))) ")."
+            @if ballot.newer_waiting == 0 { " No newer revision is waiting behind this one." }
         }
-        (evidence(record))
+        (evidence(record, "What would go out"))
         (standing(&ballot.tally, link))
         section aria-labelledby="decide" {
             h2 #decide { "Your decision" }
@@ -119,10 +120,10 @@ fn newer(ballot: &Ballot) -> Markup {
     html! {
         p.notice {
             strong { "A newer revision is waiting behind this one. " }
-            @if ballot.only_reject == Some(OnlyReject::Superseded) {
-                "This environment's policy rejects the older revision, so that the newer one comes through. You can reject it now."
-            } @else {
-                "Approving lets this older revision out first, and takes a second step."
+            @match ballot.only_reject {
+                Some(OnlyReject::Superseded) => "This environment's policy rejects the older revision, so that the newer one comes through. You can reject it now.",
+                Some(OnlyReject::OwnChange | OnlyReject::Approved) => "Once this older revision is approved it goes out first; rejecting it lets the newer one come through.",
+                None => "Approving lets this older revision out first, and takes a second step.",
             }
         }
     }
@@ -146,7 +147,7 @@ pub(crate) fn taken(link: &Link, record: Option<&Record>, decision: &Decision) -
         (heading(link, title))
         p { "Your decision is recorded. " (follows) }
         (decided(decision))
-        @if let Some(record) = record { (evidence(record)) }
+        @if let Some(record) = record { (evidence(record, was_decided(decision))) }
     };
     Page::new(200, what, title, &content)
 }
@@ -163,7 +164,7 @@ pub(crate) fn closed(link: &Link, record: Option<&Record>, closed: &Closed, view
                 (heading(link, &title))
                 p { "There is nothing left to decide." }
                 (decided(decision))
-                @if let Some(record) = record { (evidence(record)) }
+                @if let Some(record) = record { (evidence(record, was_decided(decision))) }
             };
             Page::new(
                 if viewing { 200 } else { status },
@@ -285,12 +286,25 @@ pub(crate) fn heading(link: &Link, title: &str) -> Markup {
     html! { header { p { "Signalbox · " (link.approval.pipeline.as_str()) } h1 { (title) } } }
 }
 
-fn evidence(record: &Record) -> Markup {
+fn was_decided(decision: &Decision) -> &'static str {
+    match decision.verdict {
+        Verdict::Approved => "What was approved",
+        Verdict::Rejected => "What was rejected",
+    }
+}
+
+/// The request's rows, without the two that a page says better: the pipeline stands above its title, and
+/// what waits behind this one may have changed since the request was sent.
+fn evidence(record: &Record, title: &str) -> Markup {
+    let rows = rows(record);
+    let rows = rows
+        .iter()
+        .filter(|(label, _)| !matches!(*label, "Pipeline" | "Newer runs"));
     html! {
         section aria-labelledby="what" {
-            h2 #what { "What would go out" }
+            h2 #what { (title) }
             dl {
-                @for (label, value) in rows(record) { div { dt { (label) } dd { (value) } } }
+                @for (label, value) in rows { div { dt { (label) } dd { (value) } } }
             }
             p { a href=(record.evidence.console) rel="noreferrer" { "The run in the AWS console" } }
         }
@@ -298,8 +312,12 @@ fn evidence(record: &Record) -> Markup {
 }
 
 fn decided(decision: &Decision) -> Markup {
+    let colour = match decision.verdict {
+        Verdict::Approved => "approved",
+        Verdict::Rejected => "rejected",
+    };
     html! {
-        dl {
+        dl class=(colour) {
             div { dt { "Decision" } dd { (decision.verdict) } }
             div {
                 dt { "By" }

@@ -33,6 +33,8 @@ dl div { padding: .5rem 0; }
 dl div + div { border-top: 1px solid var(--line); }
 dt { color: var(--quiet); font-size: .875rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
+dl.approved { border-left: .375rem solid var(--go); }
+dl.rejected { border-left: .375rem solid var(--stop); }
 ul { margin: 0; padding-left: 1.25rem; }
 li { overflow-wrap: anywhere; }
 a { color: var(--focus); }

@@ -119,6 +119,35 @@ fn a_newer_run_is_pointed_out() {
     assert!(!form(None, 0).contains("A newer revision is waiting"));
 }
 
+/// The record tells what waited when the request was sent; the page tells what waits now, and only that.
+#[test]
+fn what_waits_now_is_said_once() {
+    let (none, one) = (form(None, 0), form(None, 1));
+    assert!(none.contains("No newer revision is waiting behind this one."));
+    assert!(!one.contains("No newer revision"));
+    assert!(!none.contains("Newer runs") && !one.contains("Newer runs"));
+}
+
+#[test]
+fn who_cannot_approve_is_not_told_how_to() {
+    for why in [
+        OnlyReject::OwnChange,
+        OnlyReject::Approved,
+        OnlyReject::Superseded,
+    ] {
+        assert!(!form(Some(why), 1).contains("second step"), "{why:?}");
+    }
+}
+
+#[test]
+fn a_decided_request_is_not_told_as_if_it_were_open() {
+    let page = closed(&link(), Some(&record()), &rejection(), true).html;
+    assert!(
+        page.contains("What was rejected") && !page.contains("What would go out"),
+        "{page}"
+    );
+}
+
 fn rejection() -> Closed {
     Closed::Decided(Decision {
         verdict: Verdict::Rejected,
