@@ -61,6 +61,17 @@ impl Console {
         self.line("✗ ", BAD, text);
     }
 
+    /// An address to open: alone on its line, so that it is easily taken whole.
+    pub fn link(&self, url: &str) {
+        let write = || {
+            let _ = writeln!(anstream::stderr(), "\n{url}\n");
+        };
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Something for those who want to look closer.
     pub fn detail(&self, text: &str) {
         self.line("  ", DIM, text);

@@ -26,15 +26,7 @@ pub(crate) async fn approve(stage: &Stage<'_>, run: &str) -> Result<(), DemoErro
         mail.subject
     ));
     if stage.manual {
-        stage
-            .console
-            .heading("Your decision: open this page, and approve or reject");
-        stage.console.note(link);
-        stage.console.detail(&format!(
-            "the mail itself is in the inbox: {}/_signalbox/inbox",
-            stage.running.url()
-        ));
-        stage.console.waiting("waiting for your answer");
+        ask(stage, link);
         return Ok(());
     }
     answer(link).await?;
@@ -42,6 +34,22 @@ pub(crate) async fn approve(stage: &Stage<'_>, run: &str) -> Result<(), DemoErro
         .console
         .good(&format!("approved over the page's form, as {APPROVER}"));
     Ok(())
+}
+
+/// Tells the person at the terminal where to decide, and what follows.
+fn ask(stage: &Stage<'_>, link: &str) {
+    let console = stage.console;
+    console.heading("Your turn: open this page in a browser, and approve or reject");
+    console.link(link);
+    console.detail(&format!(
+        "It is {APPROVER}'s link; opening it decides nothing. Approve, and the release goes on; reject, and the run \
+         ends here, and the demo with it."
+    ));
+    console.detail(&format!(
+        "The mail itself is in the inbox: {}/_signalbox/inbox",
+        stage.running.url()
+    ));
+    console.waiting("waiting for your answer, a quarter of an hour at most");
 }
 
 async fn answer(link: &str) -> Result<(), DemoError> {
