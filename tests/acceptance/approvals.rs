@@ -18,7 +18,7 @@ use signalbox_decision::names::{ActionName, Approver, PipelineName, StageName};
 use crate::world::{ANN, BEN, World, package, until};
 
 /// Somebody with a browser of their own.
-struct Visitor {
+pub(crate) struct Visitor {
     client: Client,
     origin: String,
 }
@@ -94,17 +94,18 @@ impl Visitor {
 }
 
 /// An approval that waits for Ann and Ben.
-struct Asked {
-    run: String,
-    ann: String,
-    ben: String,
+pub(crate) struct Asked {
+    pub(crate) run: String,
+    pub(crate) ann: String,
+    pub(crate) ben: String,
 }
 
-async fn ask(world: &World) -> Asked {
+pub(crate) async fn ask(world: &World) -> Asked {
     ask_with(world, "Round the totals").await
 }
 
-async fn ask_with(world: &World, summary: &str) -> Asked {
+/// Uploads a sound package; answers its version.
+pub(crate) async fn upload(world: &World, summary: &str) -> String {
     let upload = world
         .running
         .s3()
@@ -114,8 +115,11 @@ async fn ask_with(world: &World, summary: &str) -> Asked {
     let key = format!("source/develop/{}.zip", uuid::Uuid::new_v4());
     let upload = upload.key(key).body(ByteStream::from(package()));
     let upload = upload.metadata("codepipeline-artifact-revision-summary", summary);
-    let version = upload.send().await.unwrap().version_id().unwrap().to_owned();
-    let run = world.run_of(&version).await;
+    upload.send().await.unwrap().version_id().unwrap().to_owned()
+}
+
+pub(crate) async fn ask_with(world: &World, summary: &str) -> Asked {
+    let run = world.run_of(&upload(world, summary).await).await;
     let mut links = Vec::new();
     for person in [ANN, BEN] {
         let base = format!("{}a/", world.installed.answer_url);
@@ -174,7 +178,11 @@ async fn verified(world: &World, url: &str) -> (VerifiedLink, Keys) {
 }
 
 /// Ann's link, changed and signed anew, with a cookie and a nonce that fit it.
-async fn resigned(world: &World, url: &str, change: impl FnOnce(&mut Link)) -> (String, String, String) {
+pub(crate) async fn resigned(
+    world: &World,
+    url: &str,
+    change: impl FnOnce(&mut Link),
+) -> (String, String, String) {
     let (sound, keys) = verified(world, url).await;
     let mut link = sound.link().clone();
     change(&mut link);
@@ -202,13 +210,13 @@ async fn rows(world: &World, pk: &str) -> Vec<Value> {
         .collect()
 }
 
-async fn approval(world: &World, run: &str) -> Value {
+pub(crate) async fn approval(world: &World, run: &str) -> Value {
     let rows = rows(world, &format!("APPROVAL#{}#{run}", world.installed.pipeline)).await;
     rows.into_iter().find(|row| !row["record"].is_null()).unwrap()
 }
 
 /// The approval action of a run, as CodePipeline lists it.
-async fn action(world: &World, run: &str) -> Value {
+pub(crate) async fn action(world: &World, run: &str) -> Value {
     let input = json!({ "pipelineName": world.installed.pipeline, "filter": { "pipelineExecutionId": run } });
     let answer = world
         .running
@@ -224,7 +232,7 @@ async fn action(world: &World, run: &str) -> Value {
 }
 
 /// Nothing was decided: CodePipeline waits, and the ledger has neither decision nor vote.
-async fn assert_open(world: &World, run: &str) {
+pub(crate) async fn assert_open(world: &World, run: &str) {
     assert_eq!(action(world, run).await["status"], "InProgress");
     let stored = approval(world, run).await;
     assert!(

@@ -11,6 +11,8 @@
 )]
 
 mod approvals;
+mod browser;
+mod browser_look;
 mod cli;
 mod conformance;
 mod delivery;
@@ -205,6 +207,25 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h52_an_unlisted_person_decides_nothing, h54_a_deleted_pipeline_is_gone,
             h55_a_long_comment_is_cut_between_characters, h56_the_page_cannot_be_framed,
             the_page_s_log_holds_no_credential,
+        },
+        browser::{
+            a_page_s_form_decides_without_scripts_and_with_them,
+            a_finger_on_a_phone_rejects,
+            the_keyboard_alone_is_enough,
+            opening_and_reloading_decide_nothing,
+            going_back_after_deciding_shows_the_truth,
+            who_was_slower_is_told_by_whom_it_was_decided,
+            an_expired_request_says_so_and_asks_nothing,
+            the_author_is_offered_to_reject_only,
+            an_older_revision_takes_a_second_step_of_each,
+            h56_a_site_that_frames_the_page_shows_nothing_of_it,
+            scripts_that_are_off_do_not_run,
+            no_browser_outlives_its_trial,
+            a_machine_without_a_browser_is_told_what_to_install,
+        },
+        browser_look::{
+            every_state_reads_well_on_every_screen,
+            every_state_of_an_older_revision_reads_well_on_every_screen,
         },
         slack::{
             h57_a_time_that_is_301_seconds_off_is_refused,
