@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
-use signalbox_decision::names::{FunctionName, PipelineName};
+use signalbox_decision::names::{ApplicationName, FunctionName, PipelineName};
 use signalbox_ledger::Ledger;
 
 use crate::policy::PolicyCache;
@@ -11,6 +11,8 @@ use crate::policy::PolicyCache;
 /// `ActionDeclaration`).
 const TIMEOUT_MINUTES: std::ops::RangeInclusive<u32> = 5..=86_400;
 const DEFAULT_TIMEOUT_MINUTES: u32 = 10_080;
+/// How old a freeze is when people are first reminded of it.
+const DEFAULT_FREEZE_REMINDER: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the environment says.
 #[derive(Debug)]
@@ -26,6 +28,15 @@ pub(crate) struct Config {
     pub(crate) policy: Option<String>,
     pub(crate) request_approval: FunctionName,
     pub(crate) track_run: FunctionName,
+    pub(crate) roll_back: FunctionName,
+    /// The CodeDeploy application.
+    pub(crate) application: ApplicationName,
+    /// Only alarms whose names begin so can roll back.
+    pub(crate) alarm_prefix: String,
+    /// How long after its success an alarm still rolls a deployment back.
+    pub(crate) bake: SignedDuration,
+    /// At which age of a freeze people are reminded of it, and then at each multiple.
+    pub(crate) freeze_reminder: SignedDuration,
     /// How long an approval may wait: no run that has one is older.
     pub(crate) timeout: SignedDuration,
     ledger_table: String,
@@ -36,6 +47,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) ledger: Ledger,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
+    pub(crate) deployments: aws_sdk_codedeploy::Client,
+    pub(crate) alarms: aws_sdk_cloudwatch::Client,
     pub(crate) functions: aws_sdk_lambda::Client,
     pub(crate) topics: aws_sdk_sns::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
@@ -60,6 +73,8 @@ impl App {
                 config.ledger_table.clone(),
             ),
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
+            deployments: aws_sdk_codedeploy::Client::new(aws.sdk()),
+            alarms: aws_sdk_cloudwatch::Client::new(aws.sdk()),
             functions: aws_sdk_lambda::Client::new(aws.sdk()),
             topics: aws_sdk_sns::Client::from_conf(topics),
             secrets: aws_sdk_secretsmanager::Client::new(aws.sdk()),
@@ -98,6 +113,29 @@ fn configuration(mut env: Reader, region: String) -> Result<Config, ConfigErrors
         "the name of the function that asks for approval",
     );
     let track_run = env.required("TRACK_RUN_FUNCTION", "the name of the function that follows runs");
+    let roll_back = env.required("ROLL_BACK_FUNCTION", "the name of the function that rolls back");
+    let application = env.required(
+        "CODEDEPLOY_APPLICATION",
+        "the CodeDeploy application whose deployments are looked at",
+    );
+    let alarm_prefix = env.or(
+        "ALARM_NAME_PREFIX",
+        String::new(),
+        "how the names of the alarms begin that can roll back",
+    );
+    let bake = env.or(
+        "BAKE_MINUTES",
+        60_u16,
+        "how many minutes after success an alarm still rolls back",
+    );
+    let freeze_reminder = env.or(
+        "FREEZE_REMINDER",
+        DEFAULT_FREEZE_REMINDER,
+        "at which age of a freeze people are reminded, as PT24H",
+    );
+    if freeze_reminder.is_some_and(|age| age <= SignedDuration::ZERO) {
+        env.mistake("FREEZE_REMINDER is not more than zero; say after how long to remind, as PT24H");
+    }
     let minutes = env.or(
         "APPROVAL_TIMEOUT_MINUTES",
         DEFAULT_TIMEOUT_MINUTES,
@@ -126,6 +164,11 @@ fn configuration(mut env: Reader, region: String) -> Result<Config, ConfigErrors
             policy: policy?,
             request_approval: request_approval?,
             track_run: track_run?,
+            roll_back: roll_back?,
+            application: application?,
+            alarm_prefix: alarm_prefix?,
+            bake: SignedDuration::from_mins(i64::from(bake?)),
+            freeze_reminder: freeze_reminder?,
             timeout: SignedDuration::from_mins(i64::from(minutes?)),
             ledger_table: ledger_table?,
         })
@@ -150,6 +193,8 @@ mod tests {
             ),
             ("REQUEST_APPROVAL_FUNCTION", "request-approval"),
             ("TRACK_RUN_FUNCTION", "track-run"),
+            ("ROLL_BACK_FUNCTION", "roll-back"),
+            ("CODEDEPLOY_APPLICATION", "app"),
             ("LEDGER_TABLE", "t"),
         ]);
         env.extend(changes.iter().copied());
@@ -165,7 +210,9 @@ mod tests {
             config.policy.as_deref(),
             Some("/signalbox/staging/approval-policy")
         );
-        assert_eq!(environment(&[]).unwrap().policy, None);
+        let config = environment(&[("FREEZE_REMINDER", "PT36H")]).unwrap();
+        assert_eq!(config.policy, None);
+        assert_eq!(config.freeze_reminder, SignedDuration::from_hours(36));
     }
 
     #[test]
@@ -174,9 +221,11 @@ mod tests {
             ("ANSWER_URL", "http://example.com/"),
             ("APPROVAL_TIMEOUT_MINUTES", "4"),
             ("TRACK_RUN_FUNCTION", "track run"),
+            ("FREEZE_REMINDER", "PT0S"),
+            ("BAKE_MINUTES", "an hour"),
             ("LEDGER_TABLE", ""),
         ])
         .unwrap_err();
-        assert_eq!(error.mistakes().len(), 4, "{error}");
+        assert_eq!(error.mistakes().len(), 6, "{error}");
     }
 }

@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use signalbox_bootstrap::{Invocation, aws_failure};
 use signalbox_decision::approval::{ApprovalAction, TokenHash};
 use signalbox_decision::claim::digest;
-use signalbox_decision::names::{ExecutionId, FunctionName};
-use signalbox_decision::sweep::{Kind, Run, Telling, To};
+use signalbox_decision::names::FunctionName;
+use signalbox_decision::sweep::{Kind, Telling, To};
 use signalbox_decision::text::shown;
 use signalbox_ledger::{Claim, ClaimKey, ClaimOutcome};
 use tracing::info;
 
-use crate::app::{App, Config};
+use crate::app::App;
 use crate::error::Error;
 use crate::synthesized;
 
 /// Longer than any approval waits (60 days), so that nothing is told anew.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(100 * 24);
-/// A run that the ledger stays behind about is handed over again no more often than that.
+/// What the ledger stays behind about is handed over again no more often than that.
 const HANDED_OVER: SignedDuration = SignedDuration::from_hours(1);
 /// Past an invocation's own end nobody is sending any more.
 const CLAIM_MARGIN: SignedDuration = SignedDuration::from_secs(5);
@@ -81,7 +81,7 @@ async fn publish(app: &App, telling: &Telling, _claim: &Claim) -> Result<String,
         To::Team => (
             &app.config.notice_topic,
             vec![
-                ("topic", "approval"),
+                ("topic", telling.kind.topic()),
                 ("severity", severity),
                 ("notice", telling.name.as_str()),
             ],
@@ -181,32 +181,27 @@ pub(crate) async fn repair(
     Ok(())
 }
 
-/// Hands a run to the function that follows runs; `false` if that was done for the same state of it.
+/// Hands something to the function whose event was lost; `false` if that was done under the same name within
+/// the hour.
 pub(crate) async fn hand_over(
     app: &App,
-    execution: &ExecutionId,
-    run: &Run,
-    action: Option<(&str, &str)>,
+    kind: &str,
+    name: &str,
+    function: &FunctionName,
+    event: &Value,
     invocation: &Invocation,
 ) -> Result<bool, Error> {
-    let name = digest(&[app.config.pipeline.as_str(), execution.as_str(), &run.digest()]);
-    let key = ClaimKey::new("sweep-run", &name);
-    let Some(claim) = claim(app, &key, HANDED_OVER, &name, invocation).await? else {
+    let key = ClaimKey::new(kind, name);
+    let Some(claim) = claim(app, &key, HANDED_OVER, name, invocation).await? else {
         return Ok(false);
     };
-    let Config {
-        pipeline,
-        region,
-        track_run,
-        ..
-    } = &app.config;
-    let event = synthesized::run_changed(pipeline, execution, action, region, invocation.now);
-    send(app, track_run, &event, &claim).await?;
+    send(app, function, event).await?;
     app.ledger.complete(claim, "handed over", invocation.now).await?;
     Ok(true)
 }
 
-async fn send(app: &App, function: &FunctionName, event: &Value, _claim: &Claim) -> Result<(), Error> {
+/// Lets a function hear of an event, and does not wait for it.
+pub(crate) async fn send(app: &App, function: &FunctionName, event: &Value) -> Result<(), Error> {
     let sent = app
         .functions
         .invoke()

@@ -28,8 +28,8 @@ pub(crate) enum Error {
     #[error("the message cannot be built: {0}")]
     Message(String),
     /// The invocation's time is nearly over.
-    #[error("there was no time left for {0} runs; the next sweep begins with the newest again")]
-    OutOfTime(usize),
+    #[error("there was no time left for all {0}; the next sweep begins with the newest again")]
+    OutOfTime(&'static str),
     /// Some of it failed; the rest was done.
     #[error("{} of a sweep's steps failed: {}", .0.len(), list(.0))]
     Some(Vec<Error>),

@@ -284,6 +284,6 @@ pub(crate) async fn keys(app: &App) -> Result<Keys, Error> {
     Ok(Keys::new(key, None))
 }
 
-fn time(at: &DateTime) -> Option<Timestamp> {
+pub(crate) fn time(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }

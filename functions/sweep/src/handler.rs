@@ -1,4 +1,6 @@
-//! One sweep: gather → decide → carry out, run by run.
+//! One sweep: gather → decide → carry out, step by step.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
 use aws_sdk_codepipeline::types::ActionExecutionDetail;
@@ -9,24 +11,31 @@ use serde_json::Value;
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::approval::quorum::Vote;
 use signalbox_decision::approval::{ApprovalAction, Record, Token};
+use signalbox_decision::claim::digest;
 use signalbox_decision::sweep::{Do, Found, Links, Rules, Run, Telling, Waiting, behind, decide};
 use signalbox_decision::timeline::{State, Subject};
 use signalbox_ledger::{ApprovalKey, AuditedApproval};
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::app::{App, Config};
+use crate::codedeploy::groups;
 use crate::effects::{hand_over, is_asked, repair, tell};
 use crate::error::Error;
 use crate::gather::{SeenRun, actions, has_lapsed, keys, open_approvals, runs, state, states};
 use crate::policy::policy;
+use crate::synthesized;
 
 /// Kept for what is under way when the time is nearly over.
 const RESERVE: SignedDuration = SignedDuration::from_secs(30);
+/// Kept for the deployments, which are few, by the runs, which may be many.
+const FOR_DEPLOYMENTS: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Outcome {
+    /// Red alarms that roll-back was told of.
+    pub(crate) alarms: Vec<String>,
     /// Runs that were looked at.
     runs: usize,
     /// Approvals that wait.
@@ -35,51 +44,62 @@ pub(crate) struct Outcome {
     repaired: usize,
     /// Runs that the ledger was behind about.
     handed_over: usize,
+    /// Deployments that the ledger was behind about.
+    pub(crate) deployments: usize,
+    /// Stages that are frozen.
+    pub(crate) frozen: usize,
     /// What was told by this sweep.
     told: Vec<String>,
 }
 
 /// A sweep under way.
-struct Sweep<'a> {
-    app: &'a App,
+pub(crate) struct Sweep<'a> {
+    pub(crate) app: &'a App,
     rules: Option<Rules<'a>>,
-    invocation: &'a Invocation,
-    outcome: Outcome,
+    pub(crate) invocation: &'a Invocation,
+    pub(crate) outcome: Outcome,
     failed: Vec<Error>,
+    /// The deployments that the timelines of runs have, each in its furthest state.
+    pub(crate) deployments: BTreeMap<String, State>,
 }
 
 /// Looks at everything that is open. One step that fails does not keep the others from being done.
 pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
     let now = invocation.now;
-    let (policy, keys) = (policy(app, now).await, keys(app).await);
-    let mut failed = Vec::new();
-    let mut note = |error| failed.push(error);
-    let policy = policy.map_err(&mut note).ok().flatten();
-    let keys = keys.map_err(&mut note).ok();
-    let rules = policy.as_deref().zip(keys.as_ref()).map(|(policy, keys)| Rules {
+    let mut sweep = Sweep {
+        app,
+        rules: None,
+        invocation: &invocation,
+        outcome: Outcome::default(),
+        failed: Vec::new(),
+        deployments: BTreeMap::new(),
+    };
+    // First what cannot wait: while its alarm is red, a bad version has users.
+    let groups = sweep.note(groups(app, now).await);
+    if let Some(groups) = &groups {
+        let looked = sweep.look_at_alarms(groups).await;
+        sweep.note(looked);
+    }
+    let policy = sweep.note(policy(app, now).await).flatten();
+    let keys = sweep.note(keys(app).await);
+    sweep.rules = policy.as_deref().zip(keys.as_ref()).map(|(policy, keys)| Rules {
         policy,
         links: Links {
             answer_url: &app.config.answer_url,
             keys,
         },
     });
-    let mut sweep = Sweep {
-        app,
-        rules,
-        invocation: &invocation,
-        outcome: Outcome::default(),
-        failed,
-    };
-
-    let (all, state) = (runs(app, now).await?, state(app).await?);
-    let end = invocation.deadline.saturating_sub(RESERVE).unwrap_or(now);
-    for (at, run) in all.iter().enumerate() {
-        if Timestamp::now() >= end {
-            sweep.failed.push(Error::OutOfTime(all.len() - at));
-            break;
-        }
-        if let Err(error) = sweep.look_at(run, state.as_ref()).await {
-            sweep.failed.push(error);
+    let state = sweep.note(state(app).await).flatten();
+    if let Some(state) = &state {
+        sweep.look_at_freezes(state).await;
+    }
+    let runs = sweep.note(runs(app, now).await);
+    if let Some(runs) = runs {
+        sweep.look_at_runs(&runs, state.as_ref()).await;
+        // What the runs' timelines do not have is asked of the ledger once more; without them that would be all.
+        if let Some(groups) = &groups {
+            let looked = sweep.look_at_deployments(groups).await;
+            sweep.note(looked);
         }
     }
     let Sweep { outcome, failed, .. } = sweep;
@@ -91,6 +111,28 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
 }
 
 impl Sweep<'_> {
+    /// What a step answered; its error is kept for the end.
+    fn note<T>(&mut self, step: Result<T, Error>) -> Option<T> {
+        step.map_err(|error| self.failed.push(error)).ok()
+    }
+
+    /// Whether nothing more is to be begun, where so much time is to be left for what comes after.
+    pub(crate) fn is_out_of_time(&self, left: SignedDuration) -> bool {
+        let end = self.invocation.deadline.saturating_sub(RESERVE + left);
+        Timestamp::now() >= end.unwrap_or(self.invocation.now)
+    }
+
+    async fn look_at_runs(&mut self, runs: &[SeenRun], state: Option<&GetPipelineStateOutput>) {
+        for run in runs {
+            if self.is_out_of_time(FOR_DEPLOYMENTS) {
+                self.failed.push(Error::OutOfTime("runs"));
+                return;
+            }
+            let looked = self.look_at(run, state).await;
+            self.note(looked);
+        }
+    }
+
     async fn look_at(&mut self, run: &SeenRun, state: Option<&GetPipelineStateOutput>) -> Result<(), Error> {
         let now = self.invocation.now;
         if run.state.is_final() && !run.is_recent(now) {
@@ -116,12 +158,19 @@ impl Sweep<'_> {
 
     /// Makes the ledger agree with AWS about a run.
     async fn reconcile(&mut self, run: &SeenRun, actions: &[ActionExecutionDetail]) -> Result<(), Error> {
-        let Sweep { app, invocation, .. } = self;
+        let Sweep { app, invocation, .. } = *self;
         let subject = Subject::Run {
             pipeline: app.config.pipeline.clone(),
             execution: run.execution.clone(),
         };
         let known = app.ledger.load_timeline(&subject).await?;
+        for (id, deployment) in &known.timeline.deployments {
+            let state = self
+                .deployments
+                .entry(id.clone())
+                .or_insert_with(|| State::Other(String::new()));
+            *state = deployment.progress.state.clone().max(state.clone());
+        }
         let seen = Run {
             state: run.state.clone(),
             actions: states(actions),
@@ -132,7 +181,15 @@ impl Sweep<'_> {
         let newest = actions
             .first()
             .and_then(|detail| detail.stage_name().zip(detail.action_name()));
-        if hand_over(app, &run.execution, &seen, newest, invocation).await? {
+        let Config {
+            pipeline,
+            region,
+            track_run,
+            ..
+        } = &app.config;
+        let name = digest(&[pipeline.as_str(), run.execution.as_str(), &seen.digest()]);
+        let event = synthesized::run_changed(pipeline, &run.execution, newest, region, invocation.now);
+        if hand_over(app, "sweep-run", &name, track_run, &event, invocation).await? {
             info!(execution = %run.execution, %why, "handed over");
             self.outcome.handed_over += 1;
         }
@@ -222,7 +279,7 @@ impl Sweep<'_> {
         }
     }
 
-    async fn tell(&mut self, telling: &Telling) {
+    pub(crate) async fn tell(&mut self, telling: &Telling) {
         match tell(self.app, telling, self.invocation).await {
             Ok(true) => self.outcome.told.push(format!("{:?}", telling.kind)),
             Ok(false) => {}

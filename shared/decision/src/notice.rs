@@ -18,7 +18,7 @@ const MAX_BODY: usize = 200_000;
 /// Something that people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// What it is about, for filters: `run`, `stage`, `approval`, `build`, `deployment`, `upload`.
+    /// What it is about, for filters: `run`, `stage`, `approval`, `build`, `deployment`, `upload`, `freeze`.
     pub topic: &'static str,
     /// How it went, for filters.
     pub severity: Severity,

@@ -1,11 +1,13 @@
 //! What a look at everything that is open leads to: reminders, escalation, expiry told before and after,
 //! and repair of what a lost event left undone.
 //!
-//! [`decide`] looks at one approval, [`behind`] at one run. Both are answers to "what is due *now*", not
-//! to "what has changed": a sweep that was missed, or ran twice, changes nothing but the hour. That each
-//! notice goes out once is the ledger's: every [`Telling`] has a [`Telling::name`] of its own, which does
-//! not change from sweep to sweep.
+//! [`decide`] looks at one approval, [`behind`] at one run, [`releases`] at deployments and their alarms,
+//! [`freezes`] at stages that are closed. All are answers to "what is due *now*", not to "what has changed": a
+//! sweep that was missed, or ran twice, changes nothing but the hour. That each notice goes out once is the
+//! ledger's: every [`Telling`] has a [`Telling::name`] of its own, which does not change from sweep to sweep.
 
+pub mod freezes;
+pub mod releases;
 mod words;
 
 use std::collections::BTreeMap;
@@ -118,9 +120,22 @@ pub enum Kind {
     LinksExpired,
     /// It has expired.
     Expired,
+    /// A stage is frozen, for so many times the configured age.
+    Frozen(u64),
 }
 
 impl Kind {
+    /// What it is about, for filters; see [`crate::notice::Notice::topic`].
+    #[must_use]
+    pub fn topic(self) -> &'static str {
+        match self {
+            Self::Frozen(_) => "freeze",
+            Self::Reminder(_) | Self::Escalation | Self::Expiring | Self::LinksExpired | Self::Expired => {
+                "approval"
+            }
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::Reminder(index) => format!("reminder-{index}"),
@@ -128,6 +143,7 @@ impl Kind {
             Self::Expiring => "expiring".to_owned(),
             Self::LinksExpired => "links-expired".to_owned(),
             Self::Expired => "expired".to_owned(),
+            Self::Frozen(step) => format!("frozen-{step}"),
         }
     }
 }

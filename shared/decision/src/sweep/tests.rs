@@ -435,6 +435,7 @@ proptest! {
                     Kind::Escalation => opened + case.policy.escalation.as_ref().unwrap().after,
                     Kind::Expiring => case.record.expires - case.policy.expiry_notice.unwrap(),
                     Kind::LinksExpired | Kind::Expired => case.record.expires,
+                    Kind::Frozen(_) => panic!("an approval is not frozen"),
                 };
                 prop_assert!(due <= now, "{:?} at {now}, due {due}", telling.kind);
                 prop_assert!(!(ann_voted && telling.to == To::Person(approver("ann@example.com"))));

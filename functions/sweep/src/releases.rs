@@ -1,0 +1,116 @@
+//! The sweep's steps over deployments: red alarms that nobody acted on, and deployments that the ledger does
+//! not know as they are.
+
+use jiff::SignedDuration;
+use signalbox_decision::claim::digest;
+use signalbox_decision::sweep::releases::{Group, Release, is_behind, unheard};
+use signalbox_decision::timeline::{Subject, Timeline, tell};
+use tracing::info;
+
+use crate::alarms::red;
+use crate::app::Config;
+use crate::effects::{hand_over, send};
+use crate::error::Error;
+use crate::gather::RECENT;
+use crate::handler::Sweep;
+use crate::synthesized;
+
+impl Sweep<'_> {
+    /// Lets roll-back hear again of every alarm that is red while a deployment or bake window of its is open
+    /// and no rollback is recorded.
+    ///
+    /// Under no claim: as long as that is so, each sweep says it again. Roll-back reads everything afresh, does
+    /// each effect once, and knows a late event of the same change as the same.
+    pub(crate) async fn look_at_alarms(&mut self, groups: &[Group]) -> Result<(), Error> {
+        let Config {
+            region,
+            bake,
+            roll_back,
+            ..
+        } = &self.app.config;
+        let now = self.invocation.now;
+        let alarms = red(self.app, groups).await?;
+        for unheard in unheard(now, *bake, groups, &alarms) {
+            let mut unrecorded = None;
+            for release in &unheard.releases {
+                if self
+                    .app
+                    .ledger
+                    .load_rollback(release.id.as_str())
+                    .await?
+                    .is_none()
+                {
+                    unrecorded = Some(release);
+                }
+            }
+            let Some(release) = unrecorded else {
+                continue;
+            };
+            let event = synthesized::alarm_raised(unheard.alarm, region, now);
+            send(self.app, roll_back, &event).await?;
+            info!(alarm = %unheard.alarm.name, deployment = %release.id, "a red alarm that nobody acted on");
+            self.outcome.alarms.push(unheard.alarm.name.to_string());
+        }
+        Ok(())
+    }
+
+    /// Makes the ledger agree with CodeDeploy, once the runs' timelines were looked at.
+    ///
+    /// What ended long ago was looked at by hundreds of sweeps; its run is no longer looked at either.
+    pub(crate) async fn look_at_deployments(&mut self, groups: &[Group]) -> Result<(), Error> {
+        let now = self.invocation.now;
+        for group in groups {
+            for release in &group.releases {
+                let is_over = release.state.is_final()
+                    && release
+                        .ended
+                        .is_some_and(|ended| now.duration_since(ended) >= RECENT);
+                if is_over || !is_behind(release, self.deployments.get(release.id.as_str())) {
+                    continue;
+                }
+                if self.is_out_of_time(SignedDuration::ZERO) {
+                    return Err(Error::OutOfTime("deployments"));
+                }
+                self.look_at_deployment(group, release).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// About a deployment that no run's timeline has as it is: it may have one of its own.
+    async fn look_at_deployment(&mut self, group: &Group, release: &Release) -> Result<(), Error> {
+        let Config {
+            application,
+            region,
+            track_run,
+            ..
+        } = &self.app.config;
+        let subject = Subject::Deployment {
+            id: release.id.clone(),
+        };
+        let own: Timeline = self.app.ledger.load_timeline(&subject).await?.timeline;
+        let state = own
+            .deployments
+            .get(release.id.as_str())
+            .map(|own| &own.progress.state);
+        if !is_behind(release, state) && tell::due(&subject, &own, region).is_empty() {
+            return Ok(());
+        }
+        let name = digest(&["deployment", release.id.as_str(), &release.state.to_string()]);
+        let event = synthesized::deployment_changed(application, &group.name, release, region);
+        if hand_over(
+            self.app,
+            "sweep-deployment",
+            &name,
+            track_run,
+            &event,
+            self.invocation,
+        )
+        .await?
+        {
+            info!(deployment = %release.id, state = %release.state, "handed over");
+            self.outcome.deployments += 1;
+        }
+        Ok(())
+    }
+}
