@@ -10,14 +10,19 @@ use crate::permissions::make_role;
 use crate::process::is_alive;
 use crate::world::{World, until};
 
-/// Deploys a Node.js function of this code under a name of its own; `more` are members of `CreateFunction`.
-pub(crate) async fn deploy(world: &World, code: &str, more: Value) -> String {
-    let name = format!("trial-{}", uuid::Uuid::new_v4().simple());
+/// A package of this code, as `ZipFile` takes it.
+pub(crate) fn zipped(code: &str) -> String {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.start_file("index.js", zip::write::SimpleFileOptions::default())
         .unwrap();
     zip.write_all(code.as_bytes()).unwrap();
-    let code = STANDARD.encode(zip.finish().unwrap().into_inner());
+    STANDARD.encode(zip.finish().unwrap().into_inner())
+}
+
+/// Deploys a Node.js function of this code under a name of its own; `more` are members of `CreateFunction`.
+pub(crate) async fn deploy(world: &World, code: &str, more: Value) -> String {
+    let name = format!("trial-{}", uuid::Uuid::new_v4().simple());
+    let code = zipped(code);
     let mut input = json!({
         "FunctionName": name, "Runtime": "nodejs20.x", "Handler": "index.handler", "Timeout": 20,
         "Role": "arn:aws:iam::123456789012:role/trial", "Code": { "ZipFile": code },

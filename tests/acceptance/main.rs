@@ -28,6 +28,7 @@ mod runs;
 mod slack;
 mod source;
 mod sweep;
+mod sweep_releases;
 mod template;
 mod tools;
 mod tracking;
@@ -242,6 +243,9 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h07_a_run_whose_every_event_is_lost_is_repaired,
             sweep_reminds_escalates_and_tells_of_the_expiry_once_each,
             the_audit_is_exported_as_json_lines_and_as_a_table,
+        },
+        sweep_releases::{
+            h95_a_lost_alarm_event_is_acted_upon_by_the_sweep,
         },
     )
 }

@@ -22,12 +22,15 @@ use crate::world::{World, package, until};
 const CAROL: &str = "carol@example.com";
 const DAN: &str = "dan@example.com";
 const ON_CALL: &str = "oncall@example.com";
-const OPERATORS: &str = "operators@example.com";
+pub(crate) const OPERATORS: &str = "operators@example.com";
 
-/// The control plane of `production`, deaf to CodePipeline.
+/// The age, in seconds, at which a freeze is first reminded of.
+pub(crate) const FREEZE_REMINDER: i64 = 20;
+
+/// The control plane of `production`, deaf to CodePipeline, CodeDeploy and alarms.
 static SITE: OnceCell<Installed> = OnceCell::const_new();
 
-async fn site(world: &World) -> &'static Installed {
+pub(crate) async fn site(world: &World) -> &'static Installed {
     SITE.get_or_init(|| make_site(world)).await
 }
 
@@ -43,7 +46,12 @@ async fn make_site(world: &World) -> Installed {
     let call = async |service: &str, operation: &str, input: Value| {
         world.running.call(service, operation, input).await.unwrap()
     };
-    for rule in ["approval-started", "pipeline-changed"] {
+    for rule in [
+        "approval-started",
+        "pipeline-changed",
+        "deployment-changed",
+        "alarm-raised",
+    ] {
         call(
             "events",
             "DisableRule",
@@ -62,6 +70,13 @@ async fn make_site(world: &World) -> Installed {
         "Value": policy.to_string(),
     });
     call("ssm", "PutParameter", parameter).await;
+    let sweep = json!({ "FunctionName": "signalbox-production-sweep" });
+    let mut configuration =
+        call("lambda", "GetFunctionConfiguration", sweep.clone()).await["Environment"].clone();
+    configuration["Variables"]["FREEZE_REMINDER"] = json!(format!("PT{FREEZE_REMINDER}S"));
+    let mut changed = sweep;
+    changed["Environment"] = configuration;
+    call("lambda", "UpdateFunctionConfiguration", changed).await;
     let topic = json!({
         "TopicArn": "arn:aws:sns:us-east-1:123456789012:signalbox-production-approvals", "Protocol": "email",
         "Endpoint": ON_CALL, "Attributes": { "FilterPolicy": json!({ "approver": [ON_CALL] }).to_string() },
@@ -85,6 +100,9 @@ async fn make_site(world: &World) -> Installed {
             { "name": "Approval", "actions": [{
                 "name": "Approve", "actionTypeId": kind("Approval", "Manual"), "runOrder": 1,
                 "timeoutInMinutes": 20,
+            }]},
+            { "name": "Release", "actions": [{
+                "name": "Release", "actionTypeId": kind("Approval", "Manual"), "runOrder": 1,
             }]},
         ],
     });
@@ -119,7 +137,7 @@ async fn start_run(world: &World, site: &Installed) -> String {
 }
 
 /// Sweeps, and shows what failed.
-async fn sweep(world: &World) -> Value {
+pub(crate) async fn sweep(world: &World) -> Value {
     let payload = base64_of(include_str!("../../events/sweep/scheduled.json"));
     let input = json!({ "FunctionName": "signalbox-production-sweep", "Payload": payload });
     let answer = world.running.call("lambda", "Invoke", input).await.unwrap();
@@ -131,12 +149,12 @@ async fn sweep(world: &World) -> Value {
     answer
 }
 
-fn base64_of(text: &str) -> String {
+pub(crate) fn base64_of(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-fn text_of(answer: &Value) -> String {
+pub(crate) fn text_of(answer: &Value) -> String {
     use base64::Engine;
     let payload = answer.get("Payload").and_then(Value::as_str).unwrap_or_default();
     String::from_utf8_lossy(
@@ -147,7 +165,7 @@ fn text_of(answer: &Value) -> String {
     .into_owned()
 }
 
-fn ledger(world: &World, table: &str) -> Ledger {
+pub(crate) fn ledger(world: &World, table: &str) -> Ledger {
     let credentials = Credentials::new("local", "local", None, None, "local");
     let aws = Aws::new("us-east-1".to_owned(), credentials, Some(world.running.url()));
     Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table)
