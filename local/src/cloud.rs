@@ -15,6 +15,7 @@ use signalbox_local_wire::{Model, Models};
 use uuid::Uuid;
 
 use crate::authorise::{self, Needed, Policies, Usage};
+use crate::faults::Faults;
 use crate::inbox::Inbox;
 use crate::storage::{self, Storage};
 
@@ -43,6 +44,7 @@ pub struct LocalCloud {
     policies: Policies,
     inbox: Inbox,
     storage: Storage,
+    faults: Arc<Faults>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,6 +73,7 @@ impl LocalCloud {
             sessions: Mutex::default(),
             inbox: Inbox::default(),
             storage: Storage::default(),
+            faults: Arc::default(),
         })
     }
 
@@ -92,6 +95,12 @@ impl LocalCloud {
     #[must_use]
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// Which calls fail on purpose.
+    #[must_use]
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// AWS's service models.

@@ -2,9 +2,12 @@
 //!
 //! A request goes to the engine of its service, or to the emulator where there is none. On the way, a
 //! role's session is checked against the role's policies, and what the emulator lacks is added: S3's
-//! events on EventBridge, SNS's limits and its delivery to functions and mail boxes.
+//! events on EventBridge, SNS's limits and its delivery to functions and mail boxes. Where a rule of
+//! [`crate::faults`] fits, the call fails as the rule says.
 
+mod connection;
 mod engines;
+mod failing;
 mod function_url;
 mod pages;
 mod proxy;
@@ -18,14 +21,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
+use bytes::Bytes;
+use http::request::Parts;
+use signalbox_local_core::Caller;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use self::connection::{Breakable, Connection};
+use self::failing::Failing;
 use crate::cloud::LocalCloud;
 
 /// Larger bodies are refused: a function's code, 50 MB zipped, is the largest that any engine takes.
@@ -130,6 +138,11 @@ pub async fn serve(cloud: Arc<LocalCloud>, port: u16) -> Result<Gateway, Gateway
         .route("/_signalbox/health", get(pages::health))
         .route("/_signalbox/inbox", get(pages::inbox))
         .route("/_signalbox/inbox.json", get(pages::inbox_json))
+        .route("/_signalbox/faults", get(failing::list).delete(failing::clear))
+        .route(
+            "/_signalbox/faults/{name}",
+            get(failing::show).put(failing::set).delete(failing::remove),
+        )
         .route("/lambda-url/{function}", any(function_url::handle))
         .route("/lambda-url/{function}/", any(function_url::handle))
         .route("/lambda-url/{function}/{*rest}", any(function_url::handle))
@@ -140,8 +153,11 @@ pub async fn serve(cloud: Arc<LocalCloud>, port: u16) -> Result<Gateway, Gateway
         let ended = async move {
             let _ = stopped.await;
         };
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(ended).await {
+        let service = router.into_make_service_with_connect_info::<Connection>();
+        if let Err(error) = axum::serve(Breakable(listener), service)
+            .with_graceful_shutdown(ended)
+            .await
+        {
             tracing::error!(%error, "the gateway ended");
         }
     });
@@ -154,11 +170,18 @@ pub async fn serve(cloud: Arc<LocalCloud>, port: u16) -> Result<Gateway, Gateway
 
 async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    let connection = parts.extensions.get::<ConnectInfo<Connection>>().cloned();
+    let connection = connection.as_ref().map(|ConnectInfo(connection)| connection);
     let credential = route::credential(&parts);
     let caller = cloud.caller_of(credential.as_ref().map(|it| it.access_key_id.as_str()));
     let service = route::service(&parts, credential.as_ref());
     if service.as_deref() == Some("s3") {
-        return s3::handle(&cloud, &caller, parts, body).await;
+        let failing = Failing::of_s3(&cloud, &caller, &parts);
+        let served = s3::handle(&cloud, &caller, parts, body);
+        return match failing {
+            Some(failing) => failing.around(connection, served).await,
+            None => served.await,
+        };
     }
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return reply::too_large();
@@ -167,8 +190,24 @@ async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Request<Body>) ->
     let Some(service) = service.or_else(|| route::service_of_form(&parts, &body)) else {
         return reply::no_service(&parts);
     };
-    match cloud.engine(&service) {
-        Some(engine) => engines::handle(&cloud, engine.as_ref(), &caller, &parts, &body).await,
-        None => proxy::handle(&cloud, &service, &caller, parts, body).await,
+    match Failing::of(&cloud, &service, &caller, &parts, &body).await {
+        Some(failing) => {
+            let served = serve_one(&cloud, &service, &caller, parts, body);
+            failing.around(connection, served).await
+        }
+        None => serve_one(&cloud, &service, &caller, parts, body).await,
+    }
+}
+
+async fn serve_one(
+    cloud: &LocalCloud,
+    service: &str,
+    caller: &Caller,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    match cloud.engine(service) {
+        Some(engine) => engines::handle(cloud, engine.as_ref(), caller, &parts, &body).await,
+        None => proxy::handle(cloud, service, caller, parts, body).await,
     }
 }

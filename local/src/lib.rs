@@ -11,6 +11,7 @@ pub mod authorise;
 pub mod cloud;
 pub mod console;
 pub mod demo;
+pub mod faults;
 pub mod functions;
 pub mod gateway;
 pub mod inbox;

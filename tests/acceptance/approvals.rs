@@ -24,7 +24,7 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let address = IpAddr::from([127, 0, 41, NEXT.fetch_add(1, Ordering::Relaxed)]);
         Self {
@@ -37,7 +37,7 @@ impl Visitor {
         self.client.request(method, url).send().await.unwrap()
     }
 
-    async fn get(&self, url: &str) -> (StatusCode, String) {
+    pub(crate) async fn get(&self, url: &str) -> (StatusCode, String) {
         let answer = self.open(Method::GET, url).await;
         (answer.status(), answer.text().await.unwrap())
     }
@@ -82,7 +82,7 @@ impl Visitor {
     }
 
     /// Opens the page and sends its form.
-    async fn decide(&self, url: &str, verdict: &str, comment: &str) -> (StatusCode, String) {
+    pub(crate) async fn decide(&self, url: &str, verdict: &str, comment: &str) -> (StatusCode, String) {
         let (cookie, nonce) = self.form(url).await;
         let fields = [
             ("verdict", verdict),

@@ -16,6 +16,8 @@ mod browser_look;
 mod cli;
 mod conformance;
 mod delivery;
+mod failing;
+mod failing_answers;
 mod fuzzing;
 mod host;
 mod machine;
@@ -238,6 +240,14 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h63_another_workspace_or_user_is_refused,
             h67_a_subject_that_is_too_long_or_has_line_feeds_is_cleaned,
             h68_a_message_that_is_too_long_is_trimmed_and_keeps_its_link,
+        },
+        failing::{
+            a_rule_fails_calls_to_engines_and_to_the_emulator_alike,
+            an_effect_stands_whose_answer_is_lost,
+            rules_are_set_read_and_removed_by_http,
+        },
+        failing_answers::{
+            h53_a_lost_answer_is_read_again_and_told_truthfully,
         },
         sweep::{
             h07_a_run_whose_every_event_is_lost_is_repaired,

@@ -1,6 +1,5 @@
 //! Function URLs: any method, no signature, `/lambda-url/{function}/…`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use signalbox_local_core::{AwsError, Caller, Cloud};
 
+use super::connection::Connection;
 use super::reply::plain;
 use crate::cloud::LocalCloud;
 
@@ -33,10 +33,10 @@ pub(super) async fn handle(State(cloud): State<Arc<LocalCloud>>, request: Reques
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
     // Whoever binds another address of 127.0.0.0/8 is another visitor.
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = parts.extensions.get::<ConnectInfo<Connection>>();
     let source_ip = peer.map_or_else(
         || "127.0.0.1".to_owned(),
-        |ConnectInfo(peer)| peer.ip().to_string(),
+        |ConnectInfo(connection)| connection.peer.ip().to_string(),
     );
     let headers: Vec<(String, String)> = parts
         .headers

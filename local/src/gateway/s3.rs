@@ -67,7 +67,7 @@ impl S3Call {
         })
     }
 
-    fn of_request(parts: &Parts) -> Option<Self> {
+    pub(super) fn of_request(parts: &Parts) -> Option<Self> {
         let source = parts
             .headers
             .get("x-amz-copy-source")
@@ -82,6 +82,35 @@ impl S3Call {
     /// Whether the query has a parameter.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.query.iter().any(|(given, _)| given == name)
+    }
+
+    /// The operation, as AWS spells it; empty for those that nothing here asks for.
+    pub(super) fn operation(&self) -> &'static str {
+        let (is_object, has) = (!self.key.is_empty(), |name| self.has(name));
+        match self.method {
+            Method::GET if is_object && has("tagging") => "GetObjectTagging",
+            Method::GET if is_object && has("uploadId") => "ListParts",
+            Method::GET if is_object && !has("acl") => "GetObject",
+            Method::HEAD if is_object => "HeadObject",
+            Method::PUT if is_object && has("partNumber") => "UploadPart",
+            Method::PUT if is_object && has("tagging") => "PutObjectTagging",
+            Method::PUT if is_object && self.copy_source.is_some() => "CopyObject",
+            Method::PUT if is_object && !has("acl") => "PutObject",
+            Method::POST if is_object && has("uploads") => "CreateMultipartUpload",
+            Method::POST if is_object && has("uploadId") => "CompleteMultipartUpload",
+            Method::DELETE if is_object && has("uploadId") => "AbortMultipartUpload",
+            Method::DELETE if is_object && !has("tagging") => "DeleteObject",
+            Method::GET if self.bucket.is_empty() => "ListBuckets",
+            Method::GET if has("list-type") => "ListObjectsV2",
+            Method::GET if has("versions") => "ListObjectVersions",
+            Method::GET if has("versioning") => "GetBucketVersioning",
+            Method::GET if has("notification") => "GetBucketNotificationConfiguration",
+            Method::HEAD => "HeadBucket",
+            Method::POST if has("delete") => "DeleteObjects",
+            Method::PUT if self.query.is_empty() => "CreateBucket",
+            Method::DELETE if self.query.is_empty() => "DeleteBucket",
+            _ => "",
+        }
     }
 
     /// What a successful answer will have written.
@@ -109,7 +138,7 @@ impl S3Call {
     }
 }
 
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     Uuid::new_v4()
         .simple()
         .to_string()
@@ -318,6 +347,16 @@ mod tests {
         assert_eq!(writes("DELETE", "/b/k?versionId=v"), Some(Written::Deleted));
         assert_eq!(writes("DELETE", "/b/k?uploadId=u"), None);
         assert_eq!(writes("GET", "/b/k"), None);
+    }
+
+    #[test]
+    fn calls_go_by_their_names() {
+        let named = |method: &str, uri: &str| call(method, uri).unwrap().operation();
+        assert_eq!(named("GET", "/b/k?versionId=v"), "GetObject");
+        assert_eq!(named("PUT", "/b/k?partNumber=1&uploadId=u"), "UploadPart");
+        assert_eq!(named("GET", "/b?list-type=2&prefix=k"), "ListObjectsV2");
+        assert_eq!(named("DELETE", "/b"), "DeleteBucket");
+        assert_eq!(named("GET", "/b/k?acl"), "");
     }
 
     #[test]

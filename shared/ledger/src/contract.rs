@@ -77,6 +77,7 @@ pub async fn suite(ledger: &Ledger) -> Result<(), String> {
         approvals(ledger, &run, now).await?;
         rollbacks(ledger, &run).await?;
         values(ledger, &run, now).await?;
+        deferrals(ledger, &run, now).await?;
         lost_answers(ledger, &run, now).await
     };
     tried.await.map_err(|Broken(rule)| rule)
@@ -444,6 +445,42 @@ async fn values(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     }
     let next_day = ledger.count(&kind, now + DAY).await?;
     hold("each day counts for itself", next_day == 1, &next_day)
+}
+
+async fn deferrals(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
+    let none = ledger.deferred(run, now).await?;
+    hold("nothing is put off by itself", none.is_empty(), &none)?;
+    ledger.defer(run, "b", &json!({"upload": 2}), now).await?;
+    ledger.defer(run, "a", &json!({"upload": 1}), now).await?;
+    let mut waiting = ledger.deferred(run, now + DAY * 365).await?;
+    let events: Vec<_> = waiting.iter().map(|deferred| deferred.event.clone()).collect();
+    hold(
+        "what is put off waits without an end",
+        events == [json!({"upload": 1}), json!({"upload": 2})],
+        &events,
+    )?;
+    // Handed over, one is put off again before that is noted; the other is not.
+    ledger.defer(run, "a", &json!({"upload": 1}), now).await?;
+    for (expected, rule) in [
+        (true, "what was handed over waits no more"),
+        (false, "what was put off anew waits on"),
+    ] {
+        let Some(deferred) = waiting.pop() else {
+            return Err(Broken("two events were put off".to_owned()));
+        };
+        let ended = ledger.resumed(deferred, now).await?;
+        hold(rule, ended == expected, &ended)?;
+    }
+    let left = ledger.deferred(run, now).await?;
+    let events: Vec<_> = left.iter().map(|deferred| deferred.event.clone()).collect();
+    hold("only that one is left", events == [json!({"upload": 1})], &events)?;
+    ledger.defer(run, "b", &json!({"upload": 2}), now).await?;
+    let again = ledger.deferred(run, now).await?;
+    hold(
+        "what was handed over can be put off again",
+        again.len() == 2,
+        &again,
+    )
 }
 
 /// The SDK sends a write again when its answer is lost; the second then finds the first in its way.

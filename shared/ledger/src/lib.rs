@@ -19,6 +19,7 @@
 //! | `APPROVAL#<pipeline>#<execution>` | `<stage>#<action>#<token hash>` | record, votes, attempts, decision |
 //! | `STRANGERS#<pipeline>` | `<day>` | attempts by links that nobody vouches for |
 //! | `DEPLOYMENT#<id>` | `ROLLBACK` | what was done about it |
+//! | `DEFERRED#<kind>` | `<id>` | an event that is put off |
 //! | `VALUE#<kind>` | `<id>` | small things |
 //!
 //! No token, key or signature is ever written: an approval is named by its token's hash.
@@ -31,6 +32,7 @@ mod approvals;
 mod audit;
 mod claims;
 pub mod contract;
+mod deferred;
 mod dynamo;
 mod error;
 mod memory;
@@ -43,6 +45,7 @@ mod values;
 pub use approvals::{ApprovalKey, DecisionOutcome, StoredApproval, Strangers, VoteOutcome};
 pub use audit::AuditedApproval;
 pub use claims::{Claim, ClaimKey, ClaimOutcome};
+pub use deferred::Deferred;
 pub use error::LedgerError;
 pub use sequencers::Advance;
 pub use timelines::{Saved, StoredTimeline};

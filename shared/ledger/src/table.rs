@@ -53,7 +53,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn is_live(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| expires > now)
     }
 
