@@ -2,6 +2,7 @@
 
 mod emulator;
 mod filter;
+mod queues;
 mod topics;
 
 use std::collections::HashMap;
@@ -259,6 +260,7 @@ impl LocalCloud {
             "iam" => self.policies.observe(operation, input, output),
             "sns" => topics::deliver(self, operation, input, output).await,
             "s3" => storage::after_call(self, operation, input, output).await,
+            "sqs" if operation == "SendMessage" => queues::measure(self, input).await,
             "sts" if operation == "AssumeRole" => self.remember_assumed(input, output),
             _ => {}
         }

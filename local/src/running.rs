@@ -191,6 +191,8 @@ impl Running {
 
     /// Ends everything, for who shares it; what is called afterwards fails.
     pub async fn shut_down(&self) {
+        // What hangs on purpose must not hold up the end.
+        self.cloud.faults().clear();
         self.cloud.shutdown().await;
         let gateway = lock(&self.gateway).take();
         if let Some(gateway) = gateway {

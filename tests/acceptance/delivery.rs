@@ -19,7 +19,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MONTH: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The token and claim of an upload, as start-run derives them.
-fn token_of(world: &World, stored: &Stored) -> String {
+pub(crate) fn token_of(world: &World, stored: &Stored) -> String {
     token(
         &PipelineName::new(&world.installed.pipeline).unwrap(),
         &BucketName::new(&world.installed.source_bucket).unwrap(),
@@ -29,7 +29,7 @@ fn token_of(world: &World, stored: &Stored) -> String {
 }
 
 /// Claims the upload as an invocation at `now` with a minute left would.
-async fn claim(world: &World, stored: &Stored, now: Timestamp) -> ClaimOutcome {
+pub(crate) async fn claim(world: &World, stored: &Stored, now: Timestamp) -> ClaimOutcome {
     let key = ClaimKey::new("start-run", token_of(world, stored));
     let content = format!("{} {}", stored.size, stored.etag);
     let minute = SignedDuration::from_mins(1);

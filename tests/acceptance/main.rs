@@ -18,6 +18,9 @@ mod conformance;
 mod delivery;
 mod failing;
 mod failing_answers;
+mod failing_ledger;
+mod failing_notices;
+mod failing_starts;
 mod fuzzing;
 mod host;
 mod machine;
@@ -248,6 +251,30 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         failing_answers::{
             h53_a_lost_answer_is_read_again_and_told_truthfully,
+        },
+        failing_starts::{
+            h69_throttled_twice_it_succeeds,
+            h70_throttled_for_good_it_is_given_up_and_kept,
+            h72_faults_of_the_service_are_tried_again_and_start_one_run,
+            h73_a_reset_after_sending_has_one_effect,
+            h74_what_hangs_ends_at_the_functions_own_deadline,
+            h75_a_denied_call_is_not_repeated_and_is_reported,
+            h76_a_conflict_is_backed_off_from,
+            h77_a_full_pipeline_puts_the_start_off_and_loses_nothing,
+            h80_half_an_answer_is_an_error,
+        },
+        failing_ledger::{
+            h11_a_claim_left_at_the_time_out_is_taken_over,
+            h12_the_same_key_with_another_content_is_refused_and_reported,
+            h13_a_row_past_its_ttl_counts_as_expired,
+            h14_without_the_ledger_the_effect_is_withheld,
+        },
+        failing_notices::{
+            h71_a_throttled_topic_is_tried_again_and_each_is_told_once,
+            h72_a_notice_whose_sending_nobody_is_sure_of_keeps_its_claim,
+            h73_a_notice_that_was_sent_twice_is_one_notice,
+            h78_only_what_failed_of_a_batch_is_done_again,
+            h79_what_cloudwatch_would_refuse_is_dropped_and_counted,
         },
         sweep::{
             h07_a_run_whose_every_event_is_lost_is_repaired,

@@ -99,7 +99,7 @@ async fn buried(world: &World, function: &str, words: &str) -> String {
             .cloned()
             .unwrap_or_default();
         messages.iter().find_map(|message| {
-            // The destination's record, which says why; the dead-letter queue's copy has the event alone.
+            // The destination's record, which says why; what a rule could not hand over is the event alone.
             let body: Value = serde_json::from_str(message.get("Body")?.as_str()?).ok()?;
             body.get("requestPayload")?
                 .to_string()

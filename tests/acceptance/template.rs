@@ -193,8 +193,10 @@ pub(crate) async fn what_an_asynchronous_function_fails_at_is_kept(world: &World
             continue;
         }
         asynchronous += 1;
-        let letters = referred(&function["Properties"]["DeadLetterConfig"]["TargetArn"]);
-        let letters = letters.unwrap_or_else(|| panic!("{name} has no dead-letter queue"));
+        assert!(
+            function["Properties"]["DeadLetterConfig"].is_null(),
+            "{name} has a dead-letter queue beside its on-failure destination: each failure would stand there twice"
+        );
         let config = destinations
             .get(name.as_str())
             .unwrap_or_else(|| panic!("{name} has no EventInvokeConfig"));
@@ -203,14 +205,20 @@ pub(crate) async fn what_an_asynchronous_function_fails_at_is_kept(world: &World
         assert_eq!(config["MaximumRetryAttempts"], retries, "{name}");
         let failed = referred(&config["DestinationConfig"]["OnFailure"]["Destination"]);
         let failed = failed.unwrap_or_else(|| panic!("{name} has no on-failure destination"));
-        for queue in [letters, failed] {
-            let queue = template.resource(queue);
-            assert_eq!(queue["Type"], "AWS::SQS::Queue", "{name}");
-            assert_eq!(
-                queue["Properties"]["MessageRetentionPeriod"], 1_209_600,
-                "{name}: the longest that SQS keeps"
-            );
-        }
+        let queue = template.resource(failed);
+        assert_eq!(queue["Type"], "AWS::SQS::Queue", "{name}");
+        assert_eq!(
+            queue["Properties"]["MessageRetentionPeriod"], 1_209_600,
+            "{name}: the longest that SQS keeps"
+        );
+        // And somebody hears of it, without any function's help.
+        let alarm = template
+            .of_type("AWS::CloudWatch::Alarm")
+            .find(|(_, alarm)| referred(&alarm["Properties"]["Dimensions"][0]["Value"]) == Some(failed));
+        let (alarm, properties) = alarm.unwrap_or_else(|| panic!("nobody hears what {name} fails at"));
+        let topic = referred(&properties["Properties"]["AlarmActions"][0]);
+        let topic = template.resource(topic.unwrap_or_else(|| panic!("{alarm} tells nobody")));
+        assert_eq!(topic["Type"], "AWS::SNS::Topic");
     }
     assert!(
         asynchronous >= 7,

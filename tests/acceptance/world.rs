@@ -22,6 +22,9 @@ pub(crate) const BEN: &str = "ben@example.com";
 /// Who is told what happens.
 pub(crate) const TEAM: &str = "team@example.com";
 
+/// Who keeps Signalbox itself running.
+pub(crate) const ON_CALL: &str = "on-call@example.com";
+
 /// Uploads to a key with this in it reach no function by themselves: the test delivers their events.
 pub(crate) const MANUAL: &str = "/manual/";
 
@@ -81,6 +84,7 @@ impl World {
             lost,
         };
         world.create_pipeline().await?;
+        world.subscribe_on_call().await?;
         Ok(world)
     }
 
@@ -131,6 +135,17 @@ impl World {
         Ok(())
     }
 
+    /// As an operator does after installing.
+    async fn subscribe_on_call(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let topic = format!(
+            "arn:aws:sns:us-east-1:123456789012:signalbox-{}-alerts",
+            self.installed.environment
+        );
+        let input = json!({ "TopicArn": topic, "Protocol": "email", "Endpoint": ON_CALL });
+        self.running.call("sns", "Subscribe", input).await?;
+        Ok(())
+    }
+
     /// A function's full name.
     pub(crate) fn function(&self, name: &str) -> String {
         format!("signalbox-{}-{name}", self.installed.environment)
@@ -138,8 +153,13 @@ impl World {
 
     /// Hands an event to a function, as Lambda would, and waits for its answer.
     pub(crate) async fn invoke(&self, function: &str, event: &Value) -> Answer {
+        self.invoke_named(&self.function(function), event).await
+    }
+
+    /// As [`World::invoke`], by the function's full name.
+    pub(crate) async fn invoke_named(&self, function: &str, event: &Value) -> Answer {
         let payload = base64::engine::general_purpose::STANDARD.encode(event.to_string());
-        let input = json!({ "FunctionName": self.function(function), "Payload": payload });
+        let input = json!({ "FunctionName": function, "Payload": payload });
         let answer = self.running.call("lambda", "Invoke", input).await.unwrap();
         let payload = answer.get("Payload").and_then(Value::as_str).unwrap_or_default();
         let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();

@@ -22,16 +22,11 @@ pub(crate) async fn put_approval_result(app: &App, effect: &Effect) -> Result<()
         Verdict::Approved => ApprovalStatus::Approved,
         Verdict::Rejected => ApprovalStatus::Rejected,
     };
-    let incomplete = |_| AwsFailure {
-        code: None,
-        message: "the result is incomplete".to_owned(),
-        retryable: false,
-    };
     let result = ApprovalResult::builder()
         .summary(&effect.summary)
         .status(status)
         .build()
-        .map_err(incomplete)?;
+        .map_err(|_| AwsFailure::incomplete())?;
     let approval = &effect.approval;
     app.pipelines
         .put_approval_result()

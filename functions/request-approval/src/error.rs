@@ -57,13 +57,10 @@ impl Error {
         if let Self::Slack(error) = self {
             return error.is_refusal();
         }
-        let Self::Aws { failure, .. } = self else {
-            return matches!(self, Self::Message(_));
-        };
-        failure
-            .code
-            .as_deref()
-            .is_some_and(|code| !matches!(code, "InternalError" | "InternalFailure" | "ServiceUnavailable"))
+        match self {
+            Self::Aws { failure, .. } => failure.refused,
+            _ => matches!(self, Self::Message(_)),
+        }
     }
 
     fn is_retryable(&self) -> bool {

@@ -156,9 +156,9 @@ pub(crate) async fn execute(
             Ok(done)
         }
         Err((call, failure)) => {
-            // AWS answered, and refused: the effect did not happen, and the retry need not wait for the
-            // claim's deadline. Without an answer nobody knows, and it waits.
-            if failure.code.is_some() {
+            // AWS refused: the effect did not happen, and the retry need not wait for the claim's deadline.
+            // After a fault of AWS's, or without an answer, nobody knows, and it waits.
+            if failure.refused {
                 app.ledger.release(claim, invocation.now).await?;
             }
             Err(Error::Aws { call, failure })
@@ -191,7 +191,7 @@ async fn start(
             .revision_type(kind)
             .revision_value(value)
             .build()
-            .map_err(|_| (call, incomplete()))
+            .map_err(|_| (call, AwsFailure::incomplete()))
     };
     let answer = app
         .pipelines
@@ -223,12 +223,12 @@ async fn build(
             .value(value)
             .r#type(EnvironmentVariableType::Plaintext)
             .build()
-            .map_err(|_| (call, incomplete()))
+            .map_err(|_| (call, AwsFailure::incomplete()))
     };
     let no_artifacts = ProjectArtifacts::builder()
         .r#type(ArtifactsType::NoArtifacts)
         .build()
-        .map_err(|_| (call, incomplete()))?;
+        .map_err(|_| (call, AwsFailure::incomplete()))?;
     let answer = app
         .builds
         .start_build()
@@ -258,7 +258,7 @@ async fn tell(app: &App, refusal: &Refusal, _claim: &Claim) -> Result<(), Refuse
             .data_type("String")
             .string_value(value)
             .build()
-            .map_err(|_| (call, incomplete()))
+            .map_err(|_| (call, AwsFailure::incomplete()))
     };
     app.topics
         .publish()
@@ -272,12 +272,4 @@ async fn tell(app: &App, refusal: &Refusal, _claim: &Claim) -> Result<(), Refuse
         .await
         .map_err(|error| (call, aws_failure(&error)))?;
     Ok(())
-}
-
-fn incomplete() -> AwsFailure {
-    AwsFailure {
-        code: None,
-        message: "the request is incomplete: a fault of this program".to_owned(),
-        retryable: false,
-    }
 }

@@ -9,6 +9,7 @@ use signalbox_ledger::Advance;
 use tracing::{info, warn};
 
 use crate::app::App;
+use crate::deferred;
 use crate::effects::{self, Right};
 use crate::error::Error;
 use crate::gather::{self, Opened};
@@ -44,6 +45,7 @@ pub(crate) enum Done {
     Ignored { reason: String },
     Denied { reason: String, today: u64 },
     AlreadyDone { before: String },
+    Deferred { reason: String },
 }
 
 pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
@@ -158,7 +160,12 @@ async fn one(arrival: Arrival, app: &App, invocation: &Invocation) -> Result<Don
         .await?;
     let decision = decide(&candidate, &facts, settings);
     log(&decision, candidate.version.as_str());
-    effects::execute(app, decision, claim, invocation).await
+    match effects::execute(app, decision, claim, invocation).await {
+        Err(Error::Aws { failure, .. }) if deferred::is_full(&failure) => {
+            deferred::defer(app, &candidate, &failure, invocation).await
+        }
+        done => done,
+    }
 }
 
 fn log(decision: &Decision, version: &str) {

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 mod app;
+mod deferred;
 mod effects;
 mod error;
 mod gather;

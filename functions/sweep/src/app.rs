@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) bake: SignedDuration,
     /// At which age of a freeze people are reminded of it, and then at each multiple.
     pub(crate) freeze_reminder: SignedDuration,
+    pub(crate) start_run: FunctionName,
     /// How long an approval may wait: no run that has one is older.
     pub(crate) timeout: SignedDuration,
     ledger_table: String,
@@ -136,6 +137,7 @@ fn configuration(mut env: Reader, region: String) -> Result<Config, ConfigErrors
     if freeze_reminder.is_some_and(|age| age <= SignedDuration::ZERO) {
         env.mistake("FREEZE_REMINDER is not more than zero; say after how long to remind, as PT24H");
     }
+    let start_run = env.required("START_RUN_FUNCTION", "the name of the function that starts runs");
     let minutes = env.or(
         "APPROVAL_TIMEOUT_MINUTES",
         DEFAULT_TIMEOUT_MINUTES,
@@ -169,6 +171,7 @@ fn configuration(mut env: Reader, region: String) -> Result<Config, ConfigErrors
             alarm_prefix: alarm_prefix?,
             bake: SignedDuration::from_mins(i64::from(bake?)),
             freeze_reminder: freeze_reminder?,
+            start_run: start_run?,
             timeout: SignedDuration::from_mins(i64::from(minutes?)),
             ledger_table: ledger_table?,
         })
@@ -195,6 +198,7 @@ mod tests {
             ("TRACK_RUN_FUNCTION", "track-run"),
             ("ROLL_BACK_FUNCTION", "roll-back"),
             ("CODEDEPLOY_APPLICATION", "app"),
+            ("START_RUN_FUNCTION", "start-run"),
             ("LEDGER_TABLE", "t"),
         ]);
         env.extend(changes.iter().copied());

@@ -61,8 +61,8 @@ pub(crate) async fn tell(app: &App, telling: &Telling, invocation: &Invocation) 
             Ok(true)
         }
         Err(error) => {
-            // AWS answered, and refused: the next sweep need not wait for the claim's end.
-            if matches!(&error, Error::Aws { failure, .. } if failure.code.is_some()) {
+            // AWS refused: the next sweep need not wait for the claim's end.
+            if matches!(&error, Error::Aws { failure, .. } if failure.refused) {
                 app.ledger.release(claim, invocation.now).await?;
             }
             Err(error)

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::app::{App, Config};
 use crate::codedeploy::groups;
+use crate::deferred;
 use crate::effects::{hand_over, is_asked, repair, tell};
 use crate::error::Error;
 use crate::gather::{SeenRun, actions, has_lapsed, keys, open_approvals, runs, state, states};
@@ -48,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) deployments: usize,
     /// Stages that are frozen.
     pub(crate) frozen: usize,
+    /// Uploads whose start had been put off, and was tried again.
+    resumed: usize,
     /// What was told by this sweep.
     told: Vec<String>,
 }
@@ -80,6 +83,9 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
         let looked = sweep.look_at_alarms(groups).await;
         sweep.note(looked);
     }
+    let (resumed, failed) = deferred::resume(app, &invocation).await;
+    sweep.outcome.resumed = resumed;
+    sweep.failed.extend(failed);
     let policy = sweep.note(policy(app, now).await).flatten();
     let keys = sweep.note(keys(app).await);
     sweep.rules = policy.as_deref().zip(keys.as_ref()).map(|(policy, keys)| Rules {

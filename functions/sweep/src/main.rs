@@ -13,6 +13,7 @@
 mod alarms;
 mod app;
 mod codedeploy;
+mod deferred;
 mod effects;
 mod error;
 mod freezes;

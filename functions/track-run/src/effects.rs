@@ -104,8 +104,9 @@ async fn tell_one(
             Ok(Some(dropped))
         }
         Err((call, failure)) => {
-            // AWS answered, and refused: nothing was sent, and the retry need not wait for the deadline.
-            if failure.code.is_some() {
+            // AWS refused: nothing was sent, and the retry need not wait for the claim's deadline. After a fault
+            // of AWS's, or without an answer, nobody knows, and it waits.
+            if failure.refused {
                 app.ledger.release(claim, invocation.now).await?;
             }
             Err(Error::Aws { call, failure })
@@ -122,7 +123,7 @@ async fn publish(app: &App, id: &str, notice: &Notice, _claim: &Claim) -> Result
             .data_type("String")
             .string_value(value)
             .build()
-            .map_err(|_| (call, incomplete()))
+            .map_err(|_| (call, AwsFailure::incomplete()))
     };
     app.topics
         .publish()
@@ -180,12 +181,4 @@ fn datum(metric: Metric, now: Timestamp) -> MetricDatum {
         ))
         .set_dimensions(Some(dimensions))
         .build()
-}
-
-fn incomplete() -> AwsFailure {
-    AwsFailure {
-        code: None,
-        message: "the request is incomplete: a fault of this program".to_owned(),
-        retryable: false,
-    }
 }

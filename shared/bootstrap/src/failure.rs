@@ -73,9 +73,23 @@ pub struct AwsFailure {
     pub message: String,
     /// Whether trying later may help.
     pub retryable: bool,
+    /// Whether AWS refused the call, so that it is certain that it had no effect. After a fault of the service,
+    /// and without an answer, nobody knows, and whoever holds a claim on the effect keeps it.
+    pub refused: bool,
 }
 
 impl AwsFailure {
+    /// A request that lacks something, and so was never sent: a fault of this program.
+    #[must_use]
+    pub fn incomplete() -> Self {
+        Self {
+            code: None,
+            message: "the request is incomplete: a fault of this program".to_owned(),
+            retryable: false,
+            refused: true,
+        }
+    }
+
     /// Whether AWS answered with this error code.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
@@ -122,6 +136,8 @@ where
     E: ProvideErrorMetadata,
 {
     match error {
+        // The SDK's parsers take what they cannot read for an error of the service's.
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => no_answer(UNREADABLE, true),
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let code = answer.err().code().map(str::to_owned);
@@ -133,6 +149,8 @@ where
                 code,
                 message,
                 retryable: by_code || status >= 500 || status == 429,
+                // 408 says that the request did not arrive in time, not what became of it.
+                refused: (400..500).contains(&status) && status != 408,
             }
         }
         SdkError::TimeoutError(_) => no_answer("AWS did not answer in time", true),
@@ -142,19 +160,73 @@ where
                 .map_or_else(String::new, |e| format!(": {e}"));
             no_answer(&format!("AWS could not be reached{why}"), true)
         }
-        SdkError::ResponseError(_) => no_answer("AWS answered something that cannot be read", true),
-        SdkError::ConstructionFailure(_) => no_answer(
-            "the request could not be built: a value is missing or malformed",
-            false,
-        ),
+        SdkError::ResponseError(_) => no_answer(UNREADABLE, true),
+        SdkError::ConstructionFailure(_) => AwsFailure {
+            refused: true,
+            ..no_answer(
+                "the request could not be built: a value is missing or malformed",
+                false,
+            )
+        },
         _ => no_answer("the call failed for an unknown reason", true),
     }
 }
+
+/// Half an answer, or a proxy's.
+const UNREADABLE: &str = "AWS answered something that cannot be read";
 
 fn no_answer(message: &str, retryable: bool) -> AwsFailure {
     AwsFailure {
         code: None,
         message: message.to_owned(),
         retryable,
+        refused: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    fn answered(status: u16, code: Option<&str>) -> AwsFailure {
+        let mut error = ErrorMetadata::builder();
+        if let Some(code) = code {
+            error = error.code(code);
+        }
+        let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+        aws_failure(&SdkError::service_error(error.build(), response))
+    }
+
+    #[test]
+    fn only_a_refusal_says_that_there_was_no_effect() {
+        for (status, code, retryable, refused) in [
+            (400, Some("AccessDeniedException"), false, true),
+            (400, Some("ThrottlingException"), true, true),
+            (429, Some("Throttled"), true, true),
+            (408, None, false, false),
+            (500, Some("InternalFailure"), true, false),
+            (503, Some("ServiceUnavailable"), true, false),
+            (502, None, true, false),
+        ] {
+            let failure = answered(status, code);
+            assert_eq!(
+                (failure.retryable, failure.refused),
+                (retryable, refused),
+                "{status} {code:?}"
+            );
+        }
+        let lost = aws_failure::<ErrorMetadata>(&SdkError::timeout_error("no answer"));
+        assert!(lost.retryable && !lost.refused);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_no_refusal() {
+        let failure = answered(200, None);
+        assert!(failure.retryable && !failure.refused, "{failure:?}");
+        assert!(failure.to_string().contains("cannot be read"), "{failure}");
     }
 }

@@ -171,17 +171,21 @@ const PERMANENT: [&str; 7] = [
 
 /// What an SDK error means. Its inputs are not repeated.
 fn failure<E: ProvideErrorMetadata>(doing: &'static str, error: &SdkError<E, HttpResponse>) -> LedgerError {
-    let SdkError::ServiceError(answer) = error else {
-        let problem = match error {
-            SdkError::TimeoutError(_) => "no answer in time",
-            SdkError::DispatchFailure(_) => "DynamoDB could not be reached",
-            SdkError::ConstructionFailure(_) => "the request could not be built",
-            _ => "an answer that cannot be read",
-        };
-        return LedgerError::Unavailable {
-            doing,
-            problem: problem.to_owned(),
-        };
+    let is_error = |answer: &HttpResponse| !answer.status().is_success();
+    let answer = match error {
+        SdkError::ServiceError(answer) if is_error(answer.raw()) => answer,
+        _ => {
+            let problem = match error {
+                SdkError::TimeoutError(_) => "no answer in time",
+                SdkError::DispatchFailure(_) => "DynamoDB could not be reached",
+                SdkError::ConstructionFailure(_) => "the request could not be built",
+                _ => "an answer that cannot be read",
+            };
+            return LedgerError::Unavailable {
+                doing,
+                problem: problem.to_owned(),
+            };
+        }
     };
     let code = answer.err().code().unwrap_or("no error code");
     let problem = format!("{code}: {}", answer.err().message().unwrap_or("no message"));
