@@ -21,6 +21,9 @@ use crate::error::Error;
 
 /// 100 actions a page; a run that was retried for days has a few hundred.
 const MAX_PAGES: usize = 20;
+/// Which run a build or deployment belongs to is looked for among the actions of all runs, and mostly found on
+/// the first page; a hundred runs that wait in front of a stage leave the rest behind them.
+const MAX_PAGES_OF_ALL: usize = 10;
 /// CodeDeploy's last event may come after the action that waited for the deployment has ended.
 const SLACK: SignedDuration = SignedDuration::from_mins(2);
 
@@ -110,12 +113,12 @@ async fn build(app: &App, event: &BuildEvent) -> Result<Result<Observed, &'stati
             timeline: seen,
         }));
     }
-    let recent = list(app, None).await?;
-    match recent
-        .iter()
-        .find(|listed| listed.action.external.as_deref() == Some(event.id.as_str()))
+    match find(app, |listed| {
+        listed.action.external.as_deref() == Some(event.id.as_str())
+    })
+    .await?
     {
-        Some(Listed { execution, .. }) => of_run(app, execution, &seen).await.map(Ok),
+        Some(Listed { execution, .. }) => of_run(app, &execution, &seen).await.map(Ok),
         // The run's own events tell of its failures; what is lost is how long this build took.
         None => Ok(Err("the pipeline's run of this build is not listed yet")),
     }
@@ -136,9 +139,8 @@ async fn deployment(app: &App, event: &DeploymentEvent) -> Result<Observed, Erro
         deployments,
         ..Timeline::default()
     };
-    let recent = list(app, None).await?;
-    match recent.iter().find(|listed| made(&listed.action, event)) {
-        Some(Listed { execution, .. }) => of_run(app, execution, &seen).await,
+    match find(app, |listed| made(&listed.action, event)).await? {
+        Some(Listed { execution, .. }) => of_run(app, &execution, &seen).await,
         None => Ok(Observed {
             subject: Subject::Deployment { id: event.id.clone() },
             timeline: seen,
@@ -177,7 +179,7 @@ async fn of_run(app: &App, execution: &ExecutionId, seen: &Timeline) -> Result<O
 /// an attempt that is not in the list yet, and going on; the other way round, an old attempt's failure
 /// would be put onto the new one.
 async fn read(app: &App, execution: &ExecutionId) -> Result<Reading, Error> {
-    let listed = list(app, Some(execution)).await?;
+    let listed = list(app, execution).await?;
     let (stages, run) = tokio::join!(stages(app, execution), status(app, execution));
     let (status, revision) = run?;
     let actions = listed
@@ -267,48 +269,68 @@ struct Listed {
     action: Action,
 }
 
-/// The actions of a run, or the pipeline's 100 latest; newest first.
-async fn list(app: &App, execution: Option<&ExecutionId>) -> Result<Vec<Listed>, Error> {
-    let filter = execution.map(|execution| {
-        ActionExecutionFilter::builder()
-            .pipeline_execution_id(execution.as_str())
-            .build()
-    });
-    let pages = if execution.is_some() { MAX_PAGES } else { 1 };
-    let mut all = Vec::new();
-    let mut next = None;
-    for _ in 0..pages {
-        let answer = app
-            .pipelines
-            .list_action_executions()
-            .pipeline_name(app.config.pipeline.as_str())
-            .set_filter(filter.clone())
-            .max_results(100)
-            .set_next_token(next)
-            .send()
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(
-                        ListActionExecutionsError::PipelineNotFoundException(_)
-                        | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
-                    ) => Ok(Vec::new()),
-                    _ => Err(Error::Aws {
-                        call: "ListActionExecutions",
-                        failure: aws_failure(&error),
-                    }),
-                };
-            }
-        };
-        all.extend(answer.action_execution_details().iter().filter_map(listed));
-        next = answer.next_token().map(str::to_owned);
+/// The actions of a run, newest first.
+async fn list(app: &App, execution: &ExecutionId) -> Result<Vec<Listed>, Error> {
+    let filter = ActionExecutionFilter::builder()
+        .pipeline_execution_id(execution.as_str())
+        .build();
+    let (mut all, mut next) = (Vec::new(), None);
+    for _ in 0..MAX_PAGES {
+        let (some, more) = page(app, Some(&filter), next).await?;
+        all.extend(some);
+        next = more;
         if next.is_none() {
             break;
         }
     }
     Ok(all)
+}
+
+/// The newest of the pipeline's actions that is wanted, of any run.
+async fn find(app: &App, wanted: impl Fn(&Listed) -> bool) -> Result<Option<Listed>, Error> {
+    let mut next = None;
+    for _ in 0..MAX_PAGES_OF_ALL {
+        let (some, more) = page(app, None, next).await?;
+        let found = some.into_iter().find(&wanted);
+        next = more;
+        if found.is_some() || next.is_none() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// A page of actions, and the token of the next. Of a pipeline or run that does not exist, an empty one.
+async fn page(
+    app: &App,
+    filter: Option<&ActionExecutionFilter>,
+    token: Option<String>,
+) -> Result<(Vec<Listed>, Option<String>), Error> {
+    let answer = app
+        .pipelines
+        .list_action_executions()
+        .pipeline_name(app.config.pipeline.as_str())
+        .set_filter(filter.cloned())
+        .max_results(100)
+        .set_next_token(token)
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => {
+            let actions = answer.action_execution_details().iter().filter_map(listed);
+            Ok((actions.collect(), answer.next_token().map(str::to_owned)))
+        }
+        Err(error) => match error.as_service_error() {
+            Some(
+                ListActionExecutionsError::PipelineNotFoundException(_)
+                | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
+            ) => Ok((Vec::new(), None)),
+            _ => Err(Error::Aws {
+                call: "ListActionExecutions",
+                failure: aws_failure(&error),
+            }),
+        },
+    }
 }
 
 fn listed(detail: &ActionExecutionDetail) -> Option<Listed> {

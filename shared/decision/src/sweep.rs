@@ -352,11 +352,10 @@ pub fn behind(subject: &Subject, known: &Timeline, run: &Run, region: &str) -> O
     if known.status() != Some(&run.state) {
         return Some(Behind::State);
     }
-    let differs = |(id, state): (&String, &State)| {
-        known
-            .actions
-            .get(id)
-            .is_none_or(|action| action.progress.state != *state)
+    let differs = |(id, state): (&String, &State)| match known.actions.get(id) {
+        Some(action) => action.progress.state != *state,
+        // Of a timeline that was shortened, what has ended may be what was dropped.
+        None => known.dropped == 0 || !state.is_final(),
     };
     if run.actions.iter().any(differs) {
         return Some(Behind::Action);

@@ -11,6 +11,7 @@
 //! loses nothing.
 
 pub mod attempts;
+mod fitting;
 pub mod metric;
 pub mod tell;
 
@@ -248,6 +249,13 @@ pub struct Timeline {
     pub deployments: BTreeMap<String, Deployment>,
     /// What has been told, by the keys of [`tell::Due`].
     pub told: BTreeSet<String>,
+    /// How many of the oldest actions, builds and deployments are not kept; see [`Timeline::shorten`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Timeline {
@@ -283,6 +291,7 @@ impl Timeline {
             deployment.progress.merge(&seen.progress);
         }
         self.told.extend(other.told.iter().cloned());
+        self.dropped = self.dropped.max(other.dropped);
     }
 
     /// The run's state: its latest attempt's.

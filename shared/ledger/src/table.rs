@@ -16,7 +16,7 @@ use crate::memory::Memory;
 /// How often a contended row is tried. Writers of one row are few (deliveries of one run's events).
 const TRIES: u64 = 10;
 /// Below DynamoDB's 400 KB for an item, keys and other attributes included.
-const MAX_BODY: usize = 380_000;
+pub(crate) const MAX_BODY: usize = 380_000;
 
 /// A row's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -317,6 +317,7 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
             builds: BTreeMap::new(),
             deployments,
             told,
+            ..Timeline::default()
         })
 }
 
