@@ -1,17 +1,27 @@
 //! What lives as long as the process: configuration and clients.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
+use signalbox_approvals::Policies;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
 use signalbox_decision::approval::limit::{Limit, Rate, TooMany};
+use signalbox_decision::approval::policy::Policy;
 use signalbox_decision::names::PipelineName;
 use signalbox_ledger::Ledger;
 use signalbox_slack::{Slack, SlackConfig};
+use tracing::error;
 
-use crate::policy::Policies;
+use crate::error::Error;
 use crate::secret::SigningKeys;
+
+/// For how long a policy that was read counts as today's.
+const POLICY_FRESH_FOR: Duration = Duration::from_secs(60);
+
+/// Of a cold start's time, for what the first request then finds there.
+const READ_AHEAD: Duration = Duration::from_secs(1);
 
 /// One address may be a whole office, and mail scanners fetch links in bursts.
 const BY_ADDRESS: Rate = Rate {
@@ -43,7 +53,7 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
     pub(crate) keys: SigningKeys,
-    pub(crate) policies: Policies,
+    policies: Policies,
     pub(crate) slack: Option<Slack>,
     by_address: Mutex<Limit>,
     by_link: Mutex<Limit>,
@@ -59,8 +69,18 @@ impl App {
         );
         let app = Self::new(config, ledger, aws.sdk());
         aws.warm(&["secretsmanager", "dynamodb", "codepipeline"]).await;
-        // A cold start's first request finds it there; a failure is told when somebody asks.
-        let _ = app.policies.current().await;
+        // A cold start's first request finds them there; a failure is told when somebody asks, and what is
+        // slow is not waited for: Slack counts its three seconds from here.
+        let ahead = async {
+            let signing = async {
+                match &app.slack {
+                    Some(slack) => slack.signing_secret().await.is_ok(),
+                    None => false,
+                }
+            };
+            tokio::join!(app.policies.current(), signing)
+        };
+        let _ = tokio::time::timeout(READ_AHEAD, ahead).await;
         Ok(app)
     }
 
@@ -72,7 +92,11 @@ impl App {
             aws_sdk_secretsmanager::Client::new(sdk),
             config.signing_secret.clone(),
         );
-        let policies = Policies::new(aws_sdk_ssm::Client::new(sdk), config.policy_parameter.clone());
+        let policies = Policies::new(
+            aws_sdk_ssm::Client::new(sdk),
+            Some(config.policy_parameter.clone()),
+            POLICY_FRESH_FOR,
+        );
         let slack = config
             .slack
             .clone()
@@ -86,6 +110,17 @@ impl App {
             policies,
             by_address: Mutex::new(Limit::new(BY_ADDRESS)),
             by_link: Mutex::new(Limit::new(BY_LINK)),
+        }
+    }
+
+    /// Today's policy; `None` where there is none that is valid, which is told in the log.
+    pub(crate) async fn policy(&self) -> Result<Option<Arc<Policy>>, Error> {
+        match self.policies.current().await? {
+            Ok(policy) => Ok(Some(policy)),
+            Err(why) => {
+                error!(%why, "nobody can decide by link");
+                Ok(None)
+            }
         }
     }
 

@@ -51,6 +51,9 @@ pub(crate) fn standing(tally: &Tally, link: &Link) -> Markup {
     }
 }
 
+/// What [`counted`]'s page is.
+pub(crate) const COUNTED: &str = "approval counted";
+
 /// The page after an approval that does not suffice alone.
 pub(crate) fn counted(link: &Link, tally: &Tally) -> Page {
     let title = "Your approval is recorded";
@@ -63,7 +66,7 @@ pub(crate) fn counted(link: &Link, tally: &Tally) -> Page {
         }
         (standing(tally, link))
     };
-    Page::new(200, "approval counted", title, &content)
+    Page::new(200, COUNTED, title, &content)
 }
 
 /// The second step: newer revisions wait, and this person pressed Approve.

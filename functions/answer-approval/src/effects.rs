@@ -1,53 +1,16 @@
-//! Carries out what was decided: `PutApprovalResult`, and the ledger's lines about it.
+//! What the ledger keeps of an answer.
 
-use aws_sdk_codepipeline::types::{ApprovalResult, ApprovalStatus};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signalbox_bootstrap::{AwsFailure, aws_failure};
-use signalbox_decision::approval::answer::Effect;
+use signalbox_decision::approval::Decision;
 use signalbox_decision::approval::link::Link;
 use signalbox_decision::approval::quorum::Vote;
-use signalbox_decision::approval::{Decision, Token, Verdict};
 use signalbox_ledger::{DecisionOutcome, VoteOutcome};
 use tracing::{error, warn};
 
 use crate::app::App;
 use crate::error::Error;
 use crate::gather::{key, read, votes};
-
-/// Tells CodePipeline. The SDK's error is read by its code and message alone: the `Debug` form of the
-/// input would print the token.
-pub(crate) async fn put_approval_result(app: &App, effect: &Effect) -> Result<(), AwsFailure> {
-    let status = match effect.decision.verdict {
-        Verdict::Approved => ApprovalStatus::Approved,
-        Verdict::Rejected => ApprovalStatus::Rejected,
-    };
-    let result = ApprovalResult::builder()
-        .summary(&effect.summary)
-        .status(status)
-        .build()
-        .map_err(|_| AwsFailure::incomplete())?;
-    let approval = &effect.approval;
-    app.pipelines
-        .put_approval_result()
-        .pipeline_name(approval.pipeline.as_str())
-        .stage_name(approval.stage.as_str())
-        .action_name(approval.action.as_str())
-        .token(effect.token.reveal())
-        .result(result)
-        .send()
-        .await
-        .map(drop)
-        .map_err(|error| without(&effect.token, aws_failure(&error)))
-}
-
-/// AWS repeats a refused value in its message, and this one is a credential.
-fn without(token: &Token, mut failure: AwsFailure) -> AwsFailure {
-    if !token.reveal().is_empty() {
-        failure.message = failure.message.replace(token.reveal(), "(token)");
-    }
-    failure
-}
 
 /// Writes one person's approval, and answers all that the ledger has, or the decision that stands.
 pub(crate) async fn record_vote(

@@ -2,6 +2,7 @@
 
 use signalbox_bootstrap::{AwsFailure, Failure};
 use signalbox_ledger::LedgerError;
+use signalbox_slack::SlackError;
 
 /// Why a request could not be handled. People get a page that says so; this is for the log.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +22,21 @@ pub(crate) enum Error {
     /// The ledger could not be read or written: then nothing is decided.
     #[error("the ledger: {0}")]
     Ledger(#[from] LedgerError),
+    /// Slack could not be told.
+    #[error(transparent)]
+    Slack(#[from] SlackError),
     /// A record that this version cannot read.
     #[error("the ledger's {what} cannot be read: {problem}")]
     Record { what: &'static str, problem: String },
+}
+
+impl From<signalbox_approvals::Error> for Error {
+    fn from(error: signalbox_approvals::Error) -> Self {
+        match error {
+            signalbox_approvals::Error::Aws { call, failure } => Self::Aws { call, failure },
+            signalbox_approvals::Error::Secret(problem) => Self::Secret(problem),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -54,9 +54,9 @@ pub(crate) async fn gather(app: &App, link: &Link) -> Result<Facts, Error> {
     let (stored, state, policy) = tokio::join!(
         app.ledger.load_approval(&key),
         state(app, &link.approval),
-        app.policies.current()
+        app.policy()
     );
-    let (record, decision, votes) = match stored? {
+    let (mut record, decision, votes): (Option<Record>, _, _) = match stored? {
         None => (None, None, Vec::new()),
         Some(stored) => (
             Some(read("record", stored.record)?),
@@ -69,6 +69,10 @@ pub(crate) async fn gather(app: &App, link: &Link) -> Result<Facts, Error> {
     };
     let (reading, newer) = state?;
     let standing = Standing::of(reading, &link.approval.execution);
+    // What waited when somebody was asked is of the past: everything that is shown says what waits now.
+    if let (Some(record), Standing::Waiting { .. }) = (&mut record, &standing) {
+        record.evidence.newer_waiting.clone_from(&newer);
+    }
     Ok(Facts {
         record,
         decision,

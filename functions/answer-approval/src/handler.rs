@@ -4,28 +4,34 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use signalbox_approvals::put_approval_result;
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::approval::Via;
 use signalbox_decision::approval::answer::{self, Answer, Attempt, Closed, Effect, Settled, View};
 use signalbox_decision::approval::link::VerifiedLink;
 use signalbox_decision::approval::nonce::Nonce;
 use signalbox_decision::approval::quorum::Vote;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::attempt::{Form, audit, audit_stranger};
 use crate::ballot;
-use crate::effects::{put_approval_result, record_attempt, record_decision, record_vote};
+use crate::effects::{record_attempt, record_decision, record_vote};
 use crate::error::Error;
 use crate::gather::{Facts, gather};
 use crate::http::{Request, Response};
 use crate::page::{self, Page};
 use crate::secret::Verified;
+use crate::slack_message::refresh;
 
 const COOKIE: &str = "signalbox_nonce";
 
 /// What is kept of the function's time for saying that the time is over.
 const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// How long somebody waits for their page so that the message in Slack says what they did.
+const EDIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers one HTTP request. Whatever fails on the way, the person gets a page that is true.
 pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Response, Error> {
@@ -214,7 +220,11 @@ async fn answer(request: &Request, app: &App, verified: &Verified, now: Timestam
         }
         Answer::Count(vote) => {
             record_attempt(app, link.link(), line("approved"), now).await?;
-            count(app, link, facts, &vote, now).await
+            let page = count(app, link, facts, &vote, now).await?;
+            if page.what == ballot::COUNTED {
+                refresh(app, link.link(), keys, now, Instant::now() + EDIT_WITHIN).await;
+            }
+            Ok(page)
         }
         Answer::Counted(tally) => {
             record_attempt(app, link.link(), line("approved before; others are missing"), now).await?;
@@ -277,7 +287,7 @@ pub(crate) async fn send(
 ) -> Page {
     let record = facts.record.as_ref();
     let approval = &effect.approval;
-    let Err(failure) = put_approval_result(app, effect).await else {
+    let Err(failure) = put_approval_result(&app.pipelines, effect).await else {
         info!(
             pipeline = %approval.pipeline, execution = %approval.execution, person = %link.link().approver,
             verdict = %effect.decision.verdict, "decided"

@@ -3,9 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::error::SdkError;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use signalbox_bootstrap::aws_failure;
+use signalbox_approvals::{Stage, signing_key};
 use signalbox_decision::approval::keys::{Key, Keys};
 use signalbox_decision::approval::link::{Link, LinkError, VerifiedLink};
 use tokio::time::Instant;
@@ -66,49 +64,21 @@ impl SigningKeys {
     }
 
     async fn fetch(&self) -> Result<Keys, Error> {
-        let (current, previous) = tokio::join!(self.stage("AWSCURRENT"), self.stage("AWSPREVIOUS"));
+        let (current, previous) = tokio::join!(self.stage(Stage::Current), self.stage(Stage::Previous));
         let current = current?.ok_or_else(|| Error::Secret("it has no current version".to_owned()))?;
         let previous = match previous {
             Ok(previous) => previous,
             // What came before the current key need not have been a key at all.
-            Err(Error::Secret(problem)) => {
+            Err(signalbox_approvals::Error::Secret(problem)) => {
                 warn!(problem, "the signing secret's previous version is not used");
                 None
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         Ok(Keys::new(current, previous))
     }
 
-    /// The key of one version stage; `None` where there is no such version.
-    async fn stage(&self, stage: &str) -> Result<Option<Key>, Error> {
-        let answer = self
-            .client
-            .get_secret_value()
-            .secret_id(&self.secret)
-            .version_stage(stage)
-            .send()
-            .await;
-        let value = match answer {
-            Ok(value) => value,
-            Err(SdkError::ServiceError(error))
-                if matches!(error.err(), GetSecretValueError::ResourceNotFoundException(_)) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => {
-                return Err(Error::Aws {
-                    call: "GetSecretValue",
-                    failure: aws_failure(&error),
-                });
-            }
-        };
-        // The parser's own message may repeat what it read.
-        let key = serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|_| {
-            Error::Secret(format!(
-                "its version {stage} is not {{\"id\": …, \"key\": …}} with a key of 32 bytes or more"
-            ))
-        })?;
-        Ok(Some(key))
+    async fn stage(&self, stage: Stage) -> Result<Option<Key>, signalbox_approvals::Error> {
+        signing_key(&self.client, &self.secret, stage).await
     }
 }

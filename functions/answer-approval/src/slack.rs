@@ -1,37 +1,45 @@
 //! A click in Slack: signature → person → the person's own link → the same decision as the page's.
 //!
-//! Slack waits three seconds for an answer, and gets an empty 200 as soon as it is decided; the message
-//! that asked is edited by request-approval, when CodePipeline says that the approval has ended. What
-//! only the person who clicked needs to know goes to `response_url`, which must be Slack's own host, in
-//! what is left of the time; whether it arrives changes nothing.
+//! Slack waits three seconds for an answer, and gets an empty 200 as soon as it is decided. The message
+//! that asked is edited by request-approval, when CodePipeline says that the approval has ended; until then
+//! it is edited from here, to show who has approved and what waits ([`crate::slack_message`]). What only
+//! the person who clicked needs to know goes to `response_url`, which must be Slack's own host. Both have what
+//! is left of the time; whether they arrive changes nothing.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_decision::approval::answer::{self, Answer, Attempt};
+use signalbox_decision::approval::keys::Keys;
 use signalbox_decision::approval::link::{Link, VerifiedLink};
 use signalbox_decision::approval::slack::{self, Click, Message};
 use signalbox_decision::approval::{Verdict, Via};
 use signalbox_decision::text::shown;
 use signalbox_slack::Slack;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::app::App;
+use crate::ballot::COUNTED;
 use crate::effects::record_attempt;
 use crate::error::Error;
 use crate::gather::gather;
 use crate::handler::{count, failed, note_if_unrecorded, send};
 use crate::http::{BodyError, Request};
 use crate::page::{self, Page};
+use crate::slack_message::refresh;
 
 /// Slack sends the message back with every click; ours has some ten thousand characters at most, which
 /// the form's encoding may triple.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Of Slack's three seconds, ours for everything; the rest is the network's and the cold start's.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// From the start on, until when Slack itself is told something before it gets its answer: it mostly takes
+/// 300 ms, and of its three seconds the rest is the network's and the cold start's.
+const TELL_WITHIN: Duration = Duration::from_millis(1500);
+
+/// Where AWS was slow and that is over, so long is tried all the same.
+const TELL_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Answers a `POST /slack`.
 pub(crate) async fn serve(request: &Request, app: &App, now: Timestamp) -> Page {
@@ -50,19 +58,46 @@ pub(crate) async fn serve(request: &Request, app: &App, now: Timestamp) -> Page 
         Ok(click) => click,
         Err(page) => return page,
     };
-    match answer(request, app, &click, now).await {
-        Ok((page, message)) => {
-            if let (Some(to), Some(message)) = (&click.response_url, message) {
-                let left = ANSWER_WITHIN.saturating_sub(started.elapsed());
-                match tokio::time::timeout(left, slack.respond(to, &message)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(cause)) => warn!(%cause, "the person who clicked could not be told"),
-                    Err(_) => warn!("no time was left to tell the person who clicked"),
-                }
-            }
-            page
+    let clicked = match answer(request, app, &click, now).await {
+        Ok(clicked) => clicked,
+        Err(cause) => return failed(&cause),
+    };
+    let until = (started + TELL_WITHIN).max(Instant::now() + TELL_AT_LEAST);
+    let edit = async {
+        if let Some((link, keys)) = &clicked.changed {
+            refresh(app, link, keys, now, until).await;
         }
-        Err(cause) => failed(&cause),
+    };
+    tokio::join!(edit, tell(slack, &click, clicked.message.as_ref(), until));
+    clicked.page
+}
+
+/// What came of a click.
+struct Clicked {
+    page: Page,
+    /// For the person who clicked.
+    message: Option<Message>,
+    /// The asking whose message says too little now.
+    changed: Option<(Link, Keys)>,
+}
+
+impl Clicked {
+    fn new(page: Page, message: Option<Message>) -> Self {
+        Self {
+            page,
+            message,
+            changed: None,
+        }
+    }
+}
+
+async fn tell(slack: &Slack, click: &Click, message: Option<&Message>, until: Instant) {
+    if let (Some(to), Some(message)) = (&click.response_url, message) {
+        match timeout_at(until, slack.respond(to, message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => warn!(%cause, "the person who clicked could not be told"),
+            Err(_) => warn!("no time was left to tell the person who clicked"),
+        }
     }
 }
 
@@ -118,12 +153,7 @@ async fn note(app: &App, request: &Request, outcome: &str, now: Timestamp) {
 }
 
 /// The decision, and what to tell the person about it.
-async fn answer(
-    request: &Request,
-    app: &App,
-    click: &Click,
-    now: Timestamp,
-) -> Result<(Page, Option<Message>), Error> {
+async fn answer(request: &Request, app: &App, click: &Click, now: Timestamp) -> Result<Clicked, Error> {
     let (button, keys) = match app.keys.verify(&click.value).await? {
         Ok(verified) => verified,
         Err(why) => {
@@ -135,11 +165,11 @@ async fn answer(
                 now,
             )
             .await;
-            return Ok((status(403, "slack: not our button"), None));
+            return Ok(Clicked::new(status(403, "slack: not our button"), None));
         }
     };
     let line = |person: Option<&str>, outcome: &str| audit(request, click, person, outcome, now);
-    let policy = app.policies.current().await?;
+    let policy = app.policy().await?;
     let place = policy.as_ref().and_then(|policy| policy.slack.as_ref());
     let person = policy
         .as_ref()
@@ -159,18 +189,18 @@ async fn answer(
         let outcome = refused.unwrap_or("refused: the button's value is not one of a button");
         warn!(user = %shown(&click.user, 40), team = %shown(&click.team, 40), outcome, "not decided");
         record_attempt(app, button.link(), line(None, outcome), now).await?;
-        return Ok((status(403, "slack: refused"), None));
+        return Ok(Clicked::new(status(403, "slack: refused"), None));
     };
-    decide(app, click, &link, &line, now).await
+    decide(app, click, (&link, &keys), &line, now).await
 }
 
 async fn decide(
     app: &App,
     click: &Click,
-    link: &VerifiedLink,
-    line: &dyn Fn(Option<&str>, &str) -> Value,
+    (link, keys): (&VerifiedLink, &Keys),
+    line: &(dyn Fn(Option<&str>, &str) -> Value + Sync),
     now: Timestamp,
-) -> Result<(Page, Option<Message>), Error> {
+) -> Result<Clicked, Error> {
     let person = link.link().approver.as_str();
     let facts = gather(app, link.link()).await?;
     // Slack's signature proves what a page's origin and nonce prove: the person themselves clicked.
@@ -180,8 +210,10 @@ async fn decide(
         via: Via::Slack,
         same_origin: true,
         nonce_fits: true,
-        older_confirmed: click.although_older,
+        older_confirmed: click.is_although(&facts.newer),
     };
+    let changed = || Some((link.link().clone(), keys.clone()));
+    let mut edit = None;
     let (page, words) = match answer::decide(link, attempt, facts.for_answer(app), now) {
         Answer::Send(effect) => {
             let outcome = format!("{} is sent to CodePipeline", effect.decision.verdict);
@@ -194,6 +226,7 @@ async fn decide(
             record_attempt(app, link.link(), line(Some(person), "approved"), now).await?;
             let page = count(app, link, facts, &vote, now).await?;
             let words = said(&page, Verdict::Approved);
+            edit = changed().filter(|_| page.what == COUNTED);
             (page, words)
         }
         Answer::Counted(tally) => {
@@ -205,7 +238,11 @@ async fn decide(
             )
             .await?;
             let words = format!("You have approved this before; {} more have to.", tally.open());
-            return Ok((status(200, "slack: approved before"), Some(slack::words(&words))));
+            // Whoever presses again may not have seen the message change.
+            return Ok(Clicked {
+                changed: changed(),
+                ..Clicked::new(status(200, "slack: approved before"), Some(slack::words(&words)))
+            });
         }
         Answer::ConfirmOlder => {
             record_attempt(
@@ -218,8 +255,11 @@ async fn decide(
             let message = facts
                 .record
                 .as_ref()
-                .map(|record| slack::older(record, &click.value));
-            return Ok((status(200, "slack: asked again"), message));
+                .map(|record| slack::older(record, &click.value, &facts.newer));
+            return Ok(Clicked {
+                changed: changed(),
+                ..Clicked::new(status(200, "slack: asked again"), message)
+            });
         }
         Answer::Closed(closed) => {
             info!(person, execution = %link.link().approval.execution, %closed, "not decided");
@@ -228,7 +268,8 @@ async fn decide(
             // Only a person who may not is refused to Slack as well; all else was a good click that came late.
             let code = if closed.status() == 403 { 403 } else { 200 };
             let words = format!("Your click decided nothing: {closed}.");
-            return Ok((status(code, "slack: closed"), Some(slack::words(&words))));
+            let page = status(code, "slack: closed");
+            return Ok(Clicked::new(page, Some(slack::words(&words))));
         }
     };
     let what = if page.status == 200 {
@@ -237,13 +278,16 @@ async fn decide(
         "slack: not taken"
     };
     // What became of it is told in words: to Slack, a status other than 200 is a broken app.
-    Ok((status(200, what), Some(slack::words(&words))))
+    Ok(Clicked {
+        changed: edit,
+        ..Clicked::new(status(200, what), Some(slack::words(&words)))
+    })
 }
 
 /// What the page would have said, in a sentence.
 fn said(page: &Page, verdict: Verdict) -> String {
     match (page.status, page.what) {
-        (200, "approval counted") => "Your approval is recorded; more people have to approve.".to_owned(),
+        (200, COUNTED) => "Your approval is recorded; more people have to approve.".to_owned(),
         (200, _) => format!("{verdict}."),
         _ => {
             "Your click was not taken, or nobody knows: somebody was faster, or AWS did not answer. The page \

@@ -1,7 +1,10 @@
 //! What lives as long as the process: configuration and clients.
 
+use std::time::Duration;
+
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
+use signalbox_approvals::Policies;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
 use signalbox_decision::names::PipelineName;
 use signalbox_ledger::Ledger;
@@ -36,7 +39,7 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
     pub(crate) stacks: aws_sdk_cloudformation::Client,
-    pub(crate) parameters: aws_sdk_ssm::Client,
+    pub(crate) policies: Policies,
     pub(crate) topics: aws_sdk_sns::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) slack: Option<Slack>,
@@ -64,6 +67,12 @@ impl App {
             .retry_classifier(MoreRetries)
             .build();
         let secrets = aws_sdk_secretsmanager::Client::new(sdk);
+        // Read anew for every request: they are few, and each is to follow the rules of its day.
+        let policies = Policies::new(
+            aws_sdk_ssm::Client::new(sdk),
+            config.policy_parameter.clone(),
+            Duration::ZERO,
+        );
         let slack = config
             .slack
             .clone()
@@ -73,7 +82,7 @@ impl App {
             ledger,
             slack,
             stacks: aws_sdk_cloudformation::Client::new(sdk),
-            parameters: aws_sdk_ssm::Client::new(sdk),
+            policies,
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
             topics: aws_sdk_sns::Client::from_conf(topics),
             secrets,

@@ -43,6 +43,15 @@ pub(crate) enum Error {
     Some { failed: Vec<Error>, of: usize },
 }
 
+impl From<signalbox_approvals::Error> for Error {
+    fn from(error: signalbox_approvals::Error) -> Self {
+        match error {
+            signalbox_approvals::Error::Aws { call, failure } => Self::Aws { call, failure },
+            signalbox_approvals::Error::Secret(problem) => Self::Secret(problem),
+        }
+    }
+}
+
 fn list(errors: &[Error]) -> String {
     errors
         .iter()

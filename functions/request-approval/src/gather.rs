@@ -11,8 +11,9 @@ use aws_sdk_codepipeline::types::{
     ExecutionMode, PipelineExecution, StageExecutionStatus, StageState,
 };
 use jiff::Timestamp;
+use signalbox_approvals::signing_keys;
 use signalbox_bootstrap::aws_failure;
-use signalbox_decision::approval::keys::{Key, Keys};
+use signalbox_decision::approval::keys::Keys;
 use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Decision, Evidence, Token, stated_author};
 use signalbox_decision::names::{ExecutionId, Revision};
@@ -79,7 +80,10 @@ pub(crate) async fn standing(app: &App, approval: &ApprovalAction) -> Result<Sta
 
 /// Reads everything at the same time, but for what needs to know of the other first.
 pub(crate) async fn gather(app: &App, approval: &ApprovalAction, region: &str) -> Result<Facts, Error> {
-    let (keys, read) = tokio::join!(keys(app), Read::now(app, approval));
+    let (keys, read) = tokio::join!(
+        signing_keys(&app.secrets, &app.config.signing_secret),
+        Read::now(app, approval)
+    );
     let read = read?;
     let standing = read.standing(approval);
     let detail = read.detail(approval);
@@ -126,25 +130,6 @@ async fn decision(app: &App, key: &ApprovalKey) -> Result<Option<Decision>, Erro
         .map(serde_json::from_value)
         .transpose()
         .map_err(|error: serde_json::Error| Error::Record(format!("{:?}", error.classify())))
-}
-
-/// The key that signs. The previous one is of no use here.
-async fn keys(app: &App) -> Result<Keys, Error> {
-    let value = app
-        .secrets
-        .get_secret_value()
-        .secret_id(&app.config.signing_secret)
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "GetSecretValue",
-            failure: aws_failure(&error),
-        })?;
-    // The parser's own message may repeat what it read.
-    let key: Key = serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|_| {
-        Error::Secret("it is not {\"id\": …, \"key\": …} with a key of 32 bytes or more".to_owned())
-    })?;
-    Ok(Keys::new(key, None))
 }
 
 /// `None` where the pipeline does not exist.
@@ -359,10 +344,17 @@ fn of_state(evidence: &mut Evidence, state: &GetPipelineStateOutput, approval: &
         .filter(passed)
         .filter_map(|stage| Some(stage.stage_name()?.to_owned()))
         .collect();
+    // What waits in front of a stage waits behind the run that is in it, and behind no other.
     evidence.newer_waiting = stage(state, approval)
+        .filter(|stage| {
+            stage
+                .latest_execution()
+                .is_some_and(|run| run.pipeline_execution_id() == approval.execution.as_str())
+        })
         .map(|stage| stage.inbound_executions())
         .unwrap_or_default()
         .iter()
+        .filter(|run| run.pipeline_execution_id() != approval.execution.as_str())
         .filter_map(|run| ExecutionId::new(run.pipeline_execution_id()).ok())
         .collect();
 }
@@ -396,115 +388,4 @@ pub(crate) fn time(at: &DateTime) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_sdk_codepipeline::types::{
-        ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ArtifactRevision,
-        ExecutionTrigger, ResolvedPipelineVariable, StageExecution, TriggerType,
-    };
-    use signalbox_decision::names::{ActionName, PipelineName, StageName};
-
-    use super::*;
-
-    fn approval() -> ApprovalAction {
-        ApprovalAction {
-            pipeline: PipelineName::new("p").unwrap(),
-            execution: ExecutionId::new("0f1e").unwrap(),
-            stage: StageName::new("Approval").unwrap(),
-            action: ActionName::new("Approve").unwrap(),
-        }
-    }
-
-    fn stage_of(name: &str, run: &str, status: StageExecutionStatus) -> StageState {
-        let run = StageExecution::builder()
-            .pipeline_execution_id(run)
-            .status(status)
-            .build()
-            .unwrap();
-        StageState::builder()
-            .stage_name(name)
-            .latest_execution(run)
-            .build()
-    }
-
-    #[test]
-    fn only_stages_that_this_very_run_has_passed_are_evidence() {
-        let state = GetPipelineStateOutput::builder()
-            .stage_states(stage_of("Source", "ffff", StageExecutionStatus::Succeeded))
-            .stage_states(stage_of("Build", "0f1e", StageExecutionStatus::Succeeded))
-            .stage_states(stage_of("Approval", "0f1e", StageExecutionStatus::InProgress))
-            .build();
-        let mut evidence = Evidence::default();
-        of_state(&mut evidence, &state, &approval());
-        assert_eq!(evidence.passed, ["Build"]);
-    }
-
-    #[test]
-    fn a_run_tells_its_revision_author_and_starter() {
-        let run = PipelineExecution::builder()
-            .artifact_revisions(
-                ArtifactRevision::builder()
-                    .revision_id("v1")
-                    .revision_summary("Fix\n\nAuthor: carol@example.com")
-                    .build(),
-            )
-            .trigger(
-                ExecutionTrigger::builder()
-                    .trigger_type(TriggerType::StartPipelineExecution)
-                    .trigger_detail("arn:x")
-                    .build(),
-            )
-            .build();
-        let mut evidence = Evidence::default();
-        of_run(&mut evidence, &run);
-        assert_eq!(evidence.revision.unwrap().as_str(), "v1");
-        assert_eq!(evidence.author.as_deref(), Some("carol@example.com"));
-        assert_eq!(
-            evidence.started_by.as_deref(),
-            Some("StartPipelineExecution arn:x")
-        );
-    }
-
-    #[test]
-    fn a_parallel_runs_token_and_note_come_from_its_own_list() {
-        let result = ActionExecutionResult::builder()
-            .external_execution_id("TOKEN")
-            .build();
-        let detail = ActionExecutionDetail::builder()
-            .status(ActionExecutionStatus::InProgress)
-            .input(
-                ActionExecutionInput::builder()
-                    .resolved_configuration("CustomData", "of version 7")
-                    .build(),
-            )
-            .output(ActionExecutionOutput::builder().execution_result(result).build())
-            .build();
-        let run = PipelineExecution::builder()
-            .execution_mode(ExecutionMode::Parallel)
-            .build();
-        let state = GetPipelineStateOutput::builder()
-            .stage_states(stage_of("Approval", "ffff", StageExecutionStatus::InProgress))
-            .build();
-        let reading = reading(&approval(), &state, &run, Some(&detail));
-        let Standing::Waiting { token, .. } = Standing::of(reading, &approval().execution) else {
-            panic!("not found")
-        };
-        assert_eq!(
-            (token.reveal(), custom_data(&detail).as_deref()),
-            ("TOKEN", Some("of version 7"))
-        );
-    }
-
-    #[test]
-    fn the_pipelines_variable_names_the_author() {
-        let variable = ResolvedPipelineVariable::builder()
-            .name("author")
-            .resolved_value("dave@example.com")
-            .build();
-        let mut evidence = Evidence::default();
-        of_run(
-            &mut evidence,
-            &PipelineExecution::builder().variables(variable).build(),
-        );
-        assert_eq!(evidence.author.as_deref(), Some("dave@example.com"));
-    }
-}
+mod tests;

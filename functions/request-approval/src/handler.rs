@@ -5,6 +5,7 @@ use serde_json::Value;
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::approval::Record;
 use signalbox_decision::approval::message::Rules;
+use signalbox_decision::approval::policy::Superseded;
 use signalbox_decision::approval::request::{self, Letter, Policy, Request};
 use signalbox_decision::names::Approver;
 use tracing::{info, warn};
@@ -13,7 +14,7 @@ use crate::app::App;
 use crate::effects::{ask, open, tell};
 use crate::error::Error;
 use crate::gather::gather;
-use crate::policy::policy;
+use crate::reject::reject;
 use crate::slack;
 use crate::started::Started;
 
@@ -25,6 +26,8 @@ pub(crate) enum Outcome {
     Asked { now: usize, before: usize },
     /// Nobody can be asked, and everybody who listens was told.
     AskedNobody,
+    /// The policy rejected the older revision.
+    Rejected,
     /// The message in Slack says how the approval ended.
     Told,
     /// Nothing was to be done, for this reason.
@@ -46,7 +49,10 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
             },
         );
     }
-    let (facts, rules) = tokio::join!(gather(app, &started.approval, &started.region), policy(app));
+    let (facts, rules) = tokio::join!(
+        gather(app, &started.approval, &started.region),
+        app.policies.current()
+    );
     let (facts, rules) = (facts?, rules?);
     let known = request::Facts {
         standing: &facts.standing,
@@ -57,16 +63,18 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
         .iter()
         .flat_map(|rules| rules.addresses().cloned())
         .collect();
+    let why_nobody = match &rules {
+        Ok(_) => "the approval policy names nobody.".to_owned(),
+        Err(why) => why.to_string(),
+    };
     let asking = Policy {
         approvers: &approvers,
-        why_nobody: rules
-            .as_ref()
-            .err()
-            .map_or("the approval policy names nobody.", String::as_str),
+        why_nobody: &why_nobody,
         rules: Rules {
             quorum: rules.as_ref().map_or(1, |rules| rules.quorum),
             author_may_approve: rules.as_ref().is_ok_and(|rules| rules.author_may_approve),
         },
+        superseded: rules.as_ref().map_or(Superseded::Warn, |rules| rules.superseded),
         timeout: app.config.timeout,
         answer_url: &app.config.answer_url,
         keys: &facts.keys,
@@ -74,10 +82,13 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
     match request::decide(&started.approval, known, asking, invocation.now) {
         Request::Ask { record, letters } => {
             open(app, &record, invocation.now).await?;
-            let place = rules.as_ref().ok().and_then(|rules| rules.slack.as_ref());
+            let place = rules
+                .as_ref()
+                .ok()
+                .and_then(|rules| Some((&**rules, rules.slack.as_ref()?)));
             let posted = match (&app.slack, place) {
-                (Some(slack), Some(place)) => {
-                    slack::post(app, (slack, place), &record, &facts.keys, &invocation).await
+                (Some(slack), Some((rules, place))) => {
+                    slack::post(app, (slack, place, rules), &record, &facts.keys, &invocation).await
                 }
                 (None, Some(_)) => {
                     warn!(
@@ -96,6 +107,7 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
             tell(app, &record, &notice, &invocation).await?;
             Ok(Outcome::AskedNobody)
         }
+        Request::Reject { record, effect } => reject(app, &record, &effect, invocation.now).await,
         Request::Later => Err(Error::NotReady),
         Request::Ignore(why) => {
             info!(execution = %started.approval.execution, %why, "nobody is asked");

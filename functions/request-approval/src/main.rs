@@ -8,6 +8,9 @@
 //! ended, whoever ended it and by whichever way: the end is an event of CodePipeline's, so that a click's
 //! answer need not wait for it.
 //!
+//! Where a newer revision waits and the policy rejects the older one, nobody is asked: the rejection is sent
+//! from here, in the policy's name. It is the only answer that this function gives.
+//!
 //! The accepted race: a crash between sending and recording sends that approver's message again, with
 //! the same link.
 
@@ -16,8 +19,8 @@ mod effects;
 mod error;
 mod gather;
 mod handler;
-mod policy;
 mod preview;
+mod reject;
 mod slack;
 mod started;
 

@@ -1,19 +1,18 @@
 //! The request in Slack: posted once, in the run's thread, and edited once the action has ended.
 //!
 //! What was posted stands in the ledger under two names: `slack-thread` / `<pipeline>#<execution>` is the
-//! run's first message, whose thread takes the later ones; `slack-request` /
-//! `<pipeline>#<execution>#<stage>#<action>` is the message of the last asking, with its token's hash.
+//! run's first message, whose thread takes the later ones; [`Asked`] is the message of the last asking.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use signalbox_bootstrap::Invocation;
-use signalbox_decision::approval::policy::SlackPlace;
-use signalbox_decision::approval::slack::{self, Ended};
+use signalbox_decision::approval::policy::{Policy, SlackPlace};
+use signalbox_decision::approval::quorum::Tally;
+use signalbox_decision::approval::slack::{self, Ended, Open};
 use signalbox_decision::approval::standing::Standing;
-use signalbox_decision::approval::{ApprovalAction, Decision, Record, TokenHash, keys::Keys};
+use signalbox_decision::approval::{ApprovalAction, Decision, Record, keys::Keys};
 use signalbox_ledger::ApprovalKey;
-use signalbox_slack::{Posted, Slack};
+use signalbox_slack::{Asked, Posted, Slack};
 use tracing::info;
 
 use crate::app::App;
@@ -22,28 +21,15 @@ use crate::error::Error;
 use crate::gather::standing;
 
 const THREAD: &str = "slack-thread";
-const REQUEST: &str = "slack-request";
-
-/// The message of one asking.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    posted: Posted,
-    token_hash: TokenHash,
-}
 
 fn run(approval: &ApprovalAction) -> String {
     format!("{}#{}", approval.pipeline, approval.execution)
 }
 
-fn request(approval: &ApprovalAction) -> String {
-    format!("{}#{}#{}", run(approval), approval.stage, approval.action)
-}
-
 /// Posts the request, once; `false` if it had been posted.
 pub(crate) async fn post(
     app: &App,
-    to: (&Slack, &SlackPlace),
+    to: (&Slack, &SlackPlace, &Policy),
     record: &Record,
     keys: &Keys,
     invocation: &Invocation,
@@ -68,7 +54,7 @@ pub(crate) async fn post(
 
 async fn send(
     app: &App,
-    (slack, place): (&Slack, &SlackPlace),
+    (slack, place, policy): (&Slack, &SlackPlace, &Policy),
     record: &Record,
     keys: &Keys,
     now: Timestamp,
@@ -80,8 +66,12 @@ async fn send(
     let thread: Option<Posted> = thread.and_then(|value| serde_json::from_value(value).ok());
     let thread = thread.filter(|thread| thread.channel == place.channel);
     let parent = thread.as_ref().map(|thread| thread.ts.as_str());
+    let open = Open {
+        tally: &Tally::of(&[], policy, record),
+        newer: &record.evidence.newer_waiting,
+    };
     let posted = slack
-        .post(&place.channel, parent, &slack::ask(record, &value, now))
+        .post(&place.channel, parent, &slack::ask(record, &value, open, now))
         .await?;
     let expires = Some(until(record));
     let asked = Asked {
@@ -89,7 +79,7 @@ async fn send(
         token_hash: record.token_hash,
     };
     app.ledger
-        .put_value(REQUEST, &request(approval), &json!(asked), now, expires)
+        .put_value(Asked::KIND, &Asked::name(approval), &json!(asked), now, expires)
         .await?;
     if thread.is_none() {
         app.ledger
@@ -109,7 +99,11 @@ pub(crate) async fn close(
     let Some(slack) = &app.slack else {
         return Ok(Err("an end, and Slack is off"));
     };
-    let Some(asked) = app.ledger.get_value(REQUEST, &request(approval), now).await? else {
+    let asked = app
+        .ledger
+        .get_value(Asked::KIND, &Asked::name(approval), now)
+        .await?;
+    let Some(asked) = asked else {
         return Ok(Err("an end, and nothing was posted in Slack"));
     };
     let malformed = |error: serde_json::Error| Error::Record(format!("{:?}", error.classify()));

@@ -1,11 +1,12 @@
 //! What lives as long as the process: configuration and clients.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
+use signalbox_approvals::Policies;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
 use signalbox_decision::names::{ApplicationName, FunctionName, PipelineName};
 use signalbox_ledger::Ledger;
-
-use crate::policy::PolicyCache;
 
 /// CodePipeline's own limits and default for `timeoutInMinutes` of an approval action (API reference of
 /// `ActionDeclaration`).
@@ -13,6 +14,9 @@ const TIMEOUT_MINUTES: std::ops::RangeInclusive<u32> = 5..=86_400;
 const DEFAULT_TIMEOUT_MINUTES: u32 = 10_080;
 /// How old a freeze is when people are first reminded of it.
 const DEFAULT_FREEZE_REMINDER: SignedDuration = SignedDuration::from_hours(24);
+
+/// For how long a policy that was read counts as today's.
+const POLICY_FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// What the environment says.
 #[derive(Debug)]
@@ -53,8 +57,7 @@ pub(crate) struct App {
     pub(crate) functions: aws_sdk_lambda::Client,
     pub(crate) topics: aws_sdk_sns::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
-    pub(crate) parameters: aws_sdk_ssm::Client,
-    pub(crate) policy: PolicyCache,
+    pub(crate) policies: Policies,
 }
 
 impl App {
@@ -79,8 +82,11 @@ impl App {
             functions: aws_sdk_lambda::Client::new(aws.sdk()),
             topics: aws_sdk_sns::Client::from_conf(topics),
             secrets: aws_sdk_secretsmanager::Client::new(aws.sdk()),
-            parameters: aws_sdk_ssm::Client::new(aws.sdk()),
-            policy: PolicyCache::default(),
+            policies: Policies::new(
+                aws_sdk_ssm::Client::new(aws.sdk()),
+                config.policy.clone(),
+                POLICY_FRESH_FOR,
+            ),
             config,
         })
     }

@@ -1,5 +1,6 @@
 //! What can keep a sweep from doing everything.
 
+use signalbox_approvals::NoPolicy;
 use signalbox_bootstrap::{AwsFailure, Failure};
 use signalbox_ledger::LedgerError;
 
@@ -16,8 +17,8 @@ pub(crate) enum Error {
     #[error("the signing secret cannot be used: {0}")]
     Secret(String),
     /// The policy cannot be used; nobody is reminded until it can.
-    #[error("the approval policy cannot be used: {0}")]
-    Policy(String),
+    #[error(transparent)]
+    Policy(#[from] NoPolicy),
     /// A record that this version cannot read.
     #[error("the ledger's record of {0} cannot be read: {1}")]
     Record(String, String),
@@ -33,6 +34,15 @@ pub(crate) enum Error {
     /// Some of it failed; the rest was done.
     #[error("{} of a sweep's steps failed: {}", .0.len(), list(.0))]
     Some(Vec<Error>),
+}
+
+impl From<signalbox_approvals::Error> for Error {
+    fn from(error: signalbox_approvals::Error) -> Self {
+        match error {
+            signalbox_approvals::Error::Aws { call, failure } => Self::Aws { call, failure },
+            signalbox_approvals::Error::Secret(problem) => Self::Secret(problem),
+        }
+    }
 }
 
 fn list(errors: &[Error]) -> String {

@@ -8,7 +8,6 @@ use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter};
 use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::aws_failure;
-use signalbox_decision::approval::keys::{Key, Keys};
 use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Token};
 use signalbox_decision::names::{ActionName, ExecutionId, StageName};
@@ -263,25 +262,6 @@ fn status(detail: &ActionExecutionDetail) -> ActionStatus {
         Some(State::Stopped) => ActionStatus::Abandoned,
         _ => ActionStatus::Unknown,
     }
-}
-
-/// The key that signs. The previous one is of no use here.
-pub(crate) async fn keys(app: &App) -> Result<Keys, Error> {
-    let value = app
-        .secrets
-        .get_secret_value()
-        .secret_id(&app.config.signing_secret)
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "GetSecretValue",
-            failure: aws_failure(&error),
-        })?;
-    // The parser's own message may repeat what it read.
-    let key: Key = serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|_| {
-        Error::Secret("it is not {\"id\": …, \"key\": …} with a key of 32 bytes or more".to_owned())
-    })?;
-    Ok(Keys::new(key, None))
 }
 
 pub(crate) fn time(at: &DateTime) -> Option<Timestamp> {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use signalbox_approvals::{NoPolicy, signing_keys};
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::approval::quorum::Vote;
 use signalbox_decision::approval::{ApprovalAction, Record, Token};
@@ -22,8 +23,8 @@ use crate::codedeploy::groups;
 use crate::deferred;
 use crate::effects::{hand_over, is_asked, repair, tell};
 use crate::error::Error;
-use crate::gather::{SeenRun, actions, has_lapsed, keys, open_approvals, runs, state, states};
-use crate::policy::policy;
+use crate::gather::{SeenRun, actions, has_lapsed, open_approvals, runs, state, states};
+use crate::superseded::newer_waits;
 use crate::synthesized;
 
 /// Kept for what is under way when the time is nearly over.
@@ -86,8 +87,15 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
     let (resumed, failed) = deferred::resume(app, &invocation).await;
     sweep.outcome.resumed = resumed;
     sweep.failed.extend(failed);
-    let policy = sweep.note(policy(app, now).await).flatten();
-    let keys = sweep.note(keys(app).await);
+    let policy = match app.policies.current().await {
+        // An environment may be without a policy; one that it has must be valid.
+        Ok(Ok(policy)) => Some(policy),
+        Ok(Err(NoPolicy::NotConfigured | NoPolicy::Missing(_))) => None,
+        Ok(Err(malformed @ NoPolicy::Malformed { .. })) => sweep.note(Err(malformed.into())),
+        Err(error) => sweep.note(Err(error.into())),
+    };
+    let keys = signing_keys(&app.secrets, &app.config.signing_secret).await;
+    let keys = sweep.note(keys.map_err(Error::from));
     sweep.rules = policy.as_deref().zip(keys.as_ref()).map(|(policy, keys)| Rules {
         policy,
         links: Links {
@@ -156,7 +164,8 @@ impl Sweep<'_> {
         let agreed = self.reconcile(run, &actions).await;
         if let Some(state) = state {
             for (approval, token) in open_approvals(self.app, &run.execution, state, &actions) {
-                self.look_at_approval(&approval, &token).await?;
+                let newer = newer_waits(state, &approval);
+                self.look_at_approval(&approval, &token, newer).await?;
             }
         }
         agreed
@@ -202,7 +211,12 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn look_at_approval(&mut self, approval: &ApprovalAction, token: &Token) -> Result<(), Error> {
+    async fn look_at_approval(
+        &mut self,
+        approval: &ApprovalAction,
+        token: &Token,
+        newer_waits: bool,
+    ) -> Result<(), Error> {
         self.outcome.open_approvals += 1;
         let now = self.invocation.now;
         let key = ApprovalKey::new(approval, token.hash());
@@ -222,6 +236,7 @@ impl Sweep<'_> {
             all_asked,
             decided: stored.as_ref().is_some_and(|stored| stored.decision.is_some()),
             votes: &votes,
+            newer_waits,
         };
         for due in decide(now, &Found::Waiting(waiting), self.rules) {
             self.carry_out(due, token).await;

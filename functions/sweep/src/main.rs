@@ -19,8 +19,8 @@ mod error;
 mod freezes;
 mod gather;
 mod handler;
-mod policy;
 mod releases;
+mod superseded;
 mod synthesized;
 
 fn main() -> std::process::ExitCode {

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::approval::keys::Keys;
 use crate::approval::link::Link;
 use crate::approval::message::Message;
-use crate::approval::policy::Policy;
+use crate::approval::policy::{Policy, Superseded};
 use crate::approval::quorum::{Tally, Vote};
 use crate::approval::{ApprovalAction, Record};
 use crate::claim::digest;
@@ -50,6 +50,8 @@ pub struct Waiting<'a> {
     pub decided: bool,
     /// Who has approved so far.
     pub votes: &'a [Vote],
+    /// Whether a newer revision waits behind it.
+    pub newer_waits: bool,
 }
 
 /// What links are made of.
@@ -92,6 +94,8 @@ pub enum Why {
     NeverAsked,
     /// It is not known that every message was sent.
     Unconfirmed,
+    /// A newer revision has come, and the policy rejects the older one: the function that asks does it.
+    Superseded,
 }
 
 /// A message that goes out once.
@@ -202,6 +206,10 @@ fn about_waiting(now: Timestamp, waiting: &Waiting<'_>, rules: Option<Rules<'_>>
             return vec![tell(record, Kind::LinksExpired, To::Team, message)];
         }
         return Vec::new();
+    }
+    let rejects = rules.is_some_and(|rules| rules.policy.superseded == Superseded::Reject);
+    if waiting.newer_waits && rejects {
+        return vec![repair(Why::Superseded)];
     }
     let mut all = Vec::new();
     if !waiting.all_asked {

@@ -6,9 +6,11 @@
 //! Amazon's roots alone, this one trusts the system's, and it is made when the first message goes out,
 //! since reading the system's store has no place in the cold start of a function whose Slack is off.
 
+mod asked;
 mod client;
 mod error;
 mod secret;
 
+pub use asked::Asked;
 pub use client::{Posted, Slack, SlackConfig};
 pub use error::SlackError;

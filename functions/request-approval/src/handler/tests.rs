@@ -39,6 +39,12 @@ struct Aws {
     throttled: Mutex<u32>,
     /// The approval policy.
     policy: Mutex<String>,
+    /// The runs that wait in front of the stage.
+    newer: Mutex<Vec<&'static str>>,
+    /// Every `PutApprovalResult`.
+    answers: Mutex<Vec<Value>>,
+    /// Whether Ann was faster than any of them.
+    ann_was_faster: Mutex<bool>,
     /// What was published, by approver (empty: by nobody's name), in order.
     published: Mutex<Vec<(String, String)>>,
 }
@@ -55,11 +61,27 @@ impl Aws {
                 if *self.ready.lock().unwrap() {
                     action["token"] = json!(TOKEN);
                 }
+                let answers = self.answers.lock().unwrap();
+                if let (true, false) = (*self.ann_was_faster.lock().unwrap(), answers.is_empty()) {
+                    action =
+                        json!({ "status": "Succeeded", "summary": "Approved by ann@example.com via link" });
+                }
                 json(json!({ "stageStates": [{
                     "stageName": "Approval",
                     "latestExecution": { "pipelineExecutionId": RUN, "status": "InProgress" },
+                    "inboundExecutions": self.newer.lock().unwrap().iter()
+                        .map(|id| json!({ "pipelineExecutionId": id, "status": "InProgress" })).collect::<Vec<_>>(),
                     "actionStates": [{ "actionName": "Approve", "latestExecution": action }],
                 }] }))
+            }
+            "CodePipeline_20150709.PutApprovalResult" => {
+                let input = serde_json::from_slice(body).unwrap();
+                self.answers.lock().unwrap().push(input);
+                if *self.ann_was_faster.lock().unwrap() {
+                    let error = json!({ "__type": "ApprovalAlreadyCompletedException", "message": "no" });
+                    return (400, error.to_string());
+                }
+                json(json!({ "approvedAt": 1_780_063_502 }))
             }
             "CodePipeline_20150709.GetPipelineExecution" => {
                 json(json!({ "pipelineExecution": { "status": "InProgress", "artifactRevisions": [] } }))
@@ -270,4 +292,61 @@ async fn another_pipelines_approval_is_none_of_ours() {
     let other = STARTED.replace("lambda-function-production-pipeline", "other");
     assert!(matches!(case.deliver(&other).await.unwrap(), Outcome::Ignored(_)));
     assert!(case.published_to().is_empty());
+}
+
+/// One of two waits, and the policy rejects it.
+fn superseded() -> Case {
+    let case = case(&BOTH);
+    let policy = json!({ "version": 1, "approvers": [{ "email": BOTH[0] }], "superseded": "reject" });
+    *case.aws.policy.lock().unwrap() = policy.to_string();
+    *case.aws.newer.lock().unwrap() = vec!["ffff"];
+    case
+}
+
+impl Case {
+    async fn stored(&self) -> signalbox_ledger::StoredApproval {
+        let started = Started::parse(serde_json::from_str(STARTED).unwrap());
+        let approval = started.unwrap().unwrap().approval;
+        let token = signalbox_decision::approval::Token::new(TOKEN).hash();
+        let key = signalbox_ledger::ApprovalKey::new(&approval, token);
+        self.app.ledger.load_approval(&key).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_revision_is_rejected_by_the_policy_once_and_audited() {
+    let case = superseded();
+    assert_eq!(case.deliver(STARTED).await.unwrap(), Outcome::Rejected);
+    assert_eq!(case.published_to(), Vec::<String>::new(), "nobody is asked");
+    let answers = case.aws.answers.lock().unwrap().clone();
+    assert_eq!((answers.len(), &answers[0]["token"]), (1, &json!(TOKEN)));
+    assert_eq!(
+        answers[0]["result"],
+        json!({
+            "status": "Rejected",
+            "summary": "Rejected by signalbox via policy: a newer revision is waiting behind this one",
+        })
+    );
+    let stored = case.stored().await;
+    assert_eq!(stored.decision.unwrap()["via"], "policy");
+    assert_eq!(
+        (stored.attempts.len(), &stored.attempts[0]["channel"]),
+        (1, &json!("policy"))
+    );
+    assert_eq!(
+        case.deliver(STARTED).await.unwrap(),
+        Outcome::Ignored("already Rejected".to_owned())
+    );
+    assert_eq!(case.aws.answers.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_somebody_was_faster_than_the_policy_their_decision_stands() {
+    let case = superseded();
+    *case.aws.ann_was_faster.lock().unwrap() = true;
+    assert_eq!(
+        case.deliver(STARTED).await.unwrap(),
+        Outcome::Ignored("already Approved by ann@example.com".to_owned())
+    );
+    assert_eq!(case.stored().await.decision.unwrap()["by"], "ann@example.com");
 }

@@ -4,9 +4,11 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::answer::{Effect, of_policy};
 use super::keys::Keys;
 use super::link::Link;
 use super::message::{self, Message, Rules};
+use super::policy::Superseded;
 use super::standing::{Gone, Standing};
 use super::{ApprovalAction, Decision, Evidence, Record, Token, Verdict};
 use crate::names::Approver;
@@ -31,6 +33,8 @@ pub struct Policy<'a> {
     pub why_nobody: &'a str,
     /// What is asked of them.
     pub rules: Rules,
+    /// What happens where a newer revision waits.
+    pub superseded: Superseded,
     /// AWS's own time-out of the approval action (5 to 86,400 minutes): no link outlives it.
     pub timeout: SignedDuration,
     /// Where the page is; ends in `/`.
@@ -56,6 +60,14 @@ pub enum Request {
         record: Record,
         /// Says why, and points to the console.
         notice: Message,
+    },
+    /// Write the record, then tell CodePipeline: a newer revision waits, and the policy rejects the older one.
+    /// Nobody is asked.
+    Reject {
+        /// For the ledger.
+        record: Record,
+        /// The policy's answer.
+        effect: Effect,
     },
     /// AWS does not show the token yet: come back.
     Later,
@@ -117,6 +129,10 @@ pub fn decide(approval: &ApprovalAction, facts: Facts<'_>, policy: Policy<'_>, n
     let record = record(approval, token, since.unwrap_or(now), facts.evidence, policy);
     if record.expires <= now {
         return Request::Ignore(Ignored::Expired);
+    }
+    let newer = record.evidence.newer_waiting.len();
+    if let Some(effect) = of_policy(approval, policy.superseded, facts.standing, newer, now) {
+        return Request::Reject { record, effect };
     }
     if record.asked.is_empty() {
         let notice = message::nobody(&record, policy.why_nobody);
@@ -211,6 +227,17 @@ pub(crate) mod tests {
     }
 
     fn requested(standing: &Standing, approvers: &[&str], decision: Option<&Decision>, now: &str) -> Request {
+        asked_with(standing, approvers, decision, now, evidence(), Superseded::Warn)
+    }
+
+    fn asked_with(
+        standing: &Standing,
+        approvers: &[&str],
+        decision: Option<&Decision>,
+        now: &str,
+        evidence: Evidence,
+        superseded: Superseded,
+    ) -> Request {
         let approvers: Vec<Approver> = approvers.iter().map(|address| approver(address)).collect();
         let policy = Policy {
             approvers: &approvers,
@@ -219,6 +246,7 @@ pub(crate) mod tests {
                 quorum: 1,
                 author_may_approve: false,
             },
+            superseded,
             timeout: SignedDuration::from_hours(7 * 24),
             answer_url: "https://answer.example/",
             keys: &keys(),
@@ -227,7 +255,7 @@ pub(crate) mod tests {
             &waiting_action(),
             Facts {
                 standing,
-                evidence: evidence(),
+                evidence,
                 decision,
             },
             policy,
@@ -269,6 +297,27 @@ pub(crate) mod tests {
             assert_eq!((&link.approval, link.token), (&waiting_action(), token().hash()));
             assert!(!format!("{letter:?}").contains(segment));
         }
+    }
+
+    #[test]
+    fn an_older_revision_is_rejected_where_the_policy_says_so_and_nobody_is_asked() {
+        let newer = || Evidence {
+            newer_waiting: vec!["aaaa".parse().unwrap()],
+            ..evidence()
+        };
+        let ask = |evidence, superseded| {
+            asked_with(&waiting(), &["ann@example.com"], None, SOON, evidence, superseded)
+        };
+        let Request::Reject { record, effect } = ask(newer(), Superseded::Reject) else {
+            panic!("not rejected");
+        };
+        assert_eq!((&record.approval, &effect.token), (&effect.approval, &token()));
+        assert_eq!(
+            effect.summary,
+            "Rejected by signalbox via policy: a newer revision is waiting behind this one"
+        );
+        assert!(matches!(ask(newer(), Superseded::Warn), Request::Ask { .. }));
+        assert!(matches!(ask(evidence(), Superseded::Reject), Request::Ask { .. }));
     }
 
     #[test]

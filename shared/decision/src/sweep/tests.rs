@@ -57,6 +57,7 @@ struct Case {
     votes: Vec<Vote>,
     all_asked: bool,
     decided: bool,
+    newer_waits: bool,
     policy: Policy,
 }
 
@@ -67,6 +68,7 @@ impl Default for Case {
             votes: Vec::new(),
             all_asked: true,
             decided: false,
+            newer_waits: false,
             policy: policy(),
         }
     }
@@ -80,6 +82,7 @@ impl Case {
             all_asked: self.all_asked,
             decided: self.decided,
             votes: &self.votes,
+            newer_waits: self.newer_waits,
         };
         decided(now, &Found::Waiting(waiting), Some(&self.policy))
     }
@@ -158,6 +161,24 @@ fn of_two_reminders_that_are_due_the_later_goes_out() {
         Case::default().told("2026-06-01T14:05:00Z"),
         to(Kind::Reminder(1), &BOTH)
     );
+}
+
+#[test]
+fn an_older_revision_is_handed_over_for_rejection_where_the_policy_says_so() {
+    let mut case = Case {
+        newer_waits: true,
+        ..Case::default()
+    };
+    assert_eq!(case.told("2026-05-30T15:00:00Z"), to(Kind::Reminder(0), &BOTH));
+    case.policy.superseded = Superseded::Reject;
+    let approval = case.record.approval.clone();
+    let why = Why::Superseded;
+    assert_eq!(
+        case.at(when("2026-05-30T15:00:00Z")),
+        [Do::Repair { approval, why }]
+    );
+    case.decided = true;
+    assert_eq!(case.at(when("2026-05-30T15:00:00Z")), []);
 }
 
 #[test]
@@ -243,6 +264,7 @@ fn an_approval_that_nobody_was_asked_about_is_repaired() {
         all_asked: false,
         decided: false,
         votes: &[],
+        newer_waits: false,
     };
     let all = decided(when(OPENED), &Found::Waiting(waiting), None);
     let approval = record.approval.clone();
@@ -279,6 +301,7 @@ fn without_a_policy_nobody_is_reminded() {
         all_asked: true,
         decided: false,
         votes: &[],
+        newer_waits: false,
     };
     assert_eq!(
         decided(when("2026-06-05T02:05:00Z"), &Found::Waiting(waiting), None),
