@@ -33,6 +33,11 @@ impl Visitor {
         }
     }
 
+    /// Where its forms come from.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
     async fn open(&self, method: Method, url: &str) -> Response {
         self.client.request(method, url).send().await.unwrap()
     }
@@ -43,7 +48,7 @@ impl Visitor {
     }
 
     /// Opens the page, as a browser does; answers its cookie and its form's nonce.
-    async fn form(&self, url: &str) -> (String, String) {
+    pub(crate) async fn form(&self, url: &str) -> (String, String) {
         let answer = self.open(Method::GET, url).await;
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         let cookie = answer.headers()["set-cookie"].to_str().unwrap();
@@ -64,7 +69,7 @@ impl Visitor {
         (cookie, nonce)
     }
 
-    async fn post(
+    pub(crate) async fn post(
         &self,
         url: &str,
         cookie: &str,

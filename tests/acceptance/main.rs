@@ -24,13 +24,17 @@ mod failing_starts;
 mod fuzzing;
 mod host;
 mod machine;
+mod modes;
 mod packages;
 mod parsing;
 mod permissions;
 mod process;
 mod rejections;
 mod runs;
+mod site;
 mod slack;
+mod slack_server;
+mod slack_votes;
 mod source;
 mod sweep;
 mod sweep_releases;
@@ -232,6 +236,20 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         browser_look::{
             every_state_reads_well_on_every_screen,
             every_state_of_an_older_revision_reads_well_on_every_screen,
+        },
+        modes::{
+            two_different_people_have_to_approve,
+            one_rejection_ends_it_at_once,
+            in_parallel_mode_a_link_serves_its_own_run_only,
+            in_queued_mode_the_older_revision_takes_a_second_step,
+            in_superseded_mode_an_older_link_does_not_serve_the_run_that_took_over,
+            the_policy_rejects_a_superseded_request_by_itself,
+            forged_links_are_refused_over_http,
+        },
+        slack_votes::{
+            votes_by_buttons_are_shown_in_the_message,
+            the_older_revision_takes_slack_s_second_step,
+            a_cold_start_acknowledges_well_under_three_seconds,
         },
         slack::{
             h57_a_time_that_is_301_seconds_off_is_refused,

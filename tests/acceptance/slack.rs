@@ -1,45 +1,26 @@
 //! Slack, as its own servers would act: signed clicks over HTTP against the real function, and a small
 //! Slack that remembers what it was told. An environment of its own, since the policy names its channel.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::routing::post;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use signalbox_decision::approval::message::{Rules, ask};
 use signalbox_decision::approval::{Record, evidence::Known};
 use signalbox_decision::names::Approver;
 use signalbox_local::install;
 use tokio::sync::OnceCell;
 
+use crate::slack_server::{
+    ANN_IN_SLACK, BOT, CHANNEL, Server, TEAM, button, click, make_secret, now, send, send_click, sign, signed,
+};
 use crate::world::{ANN, BEN, World, package, until};
 
 const ENVIRONMENT: &str = "slack";
-const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
-const BOT: &str = "xoxb-only-for-tests";
-const TEAM: &str = "T012ABCDEF";
-const CHANNEL: &str = "C012ABCDEF";
-const ANN_IN_SLACK: &str = "U0ANN00001";
 /// Long enough that a subject with it must be cut.
 const PIPELINE: &str = "slack-pipeline-with-a-name-that-is-so-long-that-no-subject-of-a-mail-can-hold-it-all";
-
-/// What our Slack was told: the path below its root, the body, the bearer token.
-type Told = (String, Value, String);
-
-#[derive(Default)]
-struct Server {
-    told: Mutex<Vec<Told>>,
-    count: AtomicU32,
-}
 
 struct Slack {
     server: &'static Server,
@@ -47,25 +28,6 @@ struct Slack {
     url: String,
     /// Our Slack's root.
     root: String,
-}
-
-async fn told(
-    State(server): State<&'static Server>,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Json<Value> {
-    let token = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let ts = match body.get("ts").and_then(Value::as_str) {
-        Some(ts) => ts.to_owned(),
-        None => format!("1700000000.{:06}", server.count.fetch_add(1, Ordering::SeqCst)),
-    };
-    let channel = body.get("channel").cloned().unwrap_or_default();
-    server.told.lock().unwrap().push((path, body, token.to_owned()));
-    Json(json!({ "ok": true, "channel": channel, "ts": ts }))
 }
 
 static SLACK: OnceCell<Slack> = OnceCell::const_new();
@@ -76,19 +38,8 @@ async fn slack(world: &World) -> &'static Slack {
 }
 
 async fn install(world: &World) -> Slack {
-    let server: &'static Server = Box::leak(Box::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let root = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/{*path}", post(told)).with_state(server);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-
-    let secret = json!({ "signing_secret": SECRET, "bot_token": BOT }).to_string();
-    let input = json!({ "Name": "signalbox-slack-slack", "SecretString": secret });
-    let secret = world
-        .running
-        .call("secretsmanager", "CreateSecret", input)
-        .await
-        .unwrap();
+    let (server, root) = Server::start().await;
+    let secret = make_secret(world, ENVIRONMENT).await;
     let policy = json!({
         "version": 1, "approvers": [{ "email": ANN, "slack": ANN_IN_SLACK }, { "email": BEN }],
         "slack": { "team": TEAM, "channel": CHANNEL },
@@ -106,7 +57,7 @@ async fn install(world: &World) -> Slack {
         ("PipelineName", PIPELINE),
         ("SourceBucketName", "nobody-uploads-here"),
         ("ApprovalPolicy", &policy.to_string()),
-        ("SlackSecretArn", secret["ARN"].as_str().unwrap()),
+        ("SlackSecretArn", &secret),
         ("SlackApiUrl", &format!("{root}/api")),
     ];
     let outputs = install::create_stack(&world.running, "signalbox-slack", &template, &parameters)
@@ -173,15 +124,6 @@ struct Waiting {
 }
 
 impl Slack {
-    /// What was told on a path about a run.
-    fn told(&self, path: &str, run: &str) -> Vec<Value> {
-        let told = self.server.told.lock().unwrap();
-        let wanted = told
-            .iter()
-            .filter(|(at, body, _)| at == path && body.to_string().contains(run));
-        wanted.map(|(_, body, _)| body.clone()).collect()
-    }
-
     async fn waiting(&self, world: &World) -> Waiting {
         let answer = world
             .running
@@ -196,73 +138,20 @@ impl Slack {
             .unwrap()
             .to_owned();
         let message = until("a message in Slack", async || {
-            self.told("api/chat.postMessage", &run).pop()
+            self.server.told("api/chat.postMessage", &run).pop()
         })
         .await;
         let value = button(&message, "signalbox_approve");
         Waiting { run, message, value }
     }
 
-    /// Sends a body with the headers given; answers the status.
     async fn send(&self, headers: &[(&str, &str)], body: &str) -> u16 {
-        let mut request = reqwest::Client::new().post(&self.url).body(body.to_owned());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.send().await.unwrap().status().as_u16()
+        send(&self.url, headers, body).await
     }
 
     async fn click(&self, body: &str) -> u16 {
-        let time = now();
-        self.send(&signed(&time, &sign(&time, body)), body).await
+        send_click(&self.url, body).await
     }
-}
-
-fn button(message: &Value, action: &str) -> String {
-    let blocks = message["blocks"].as_array().unwrap();
-    let elements = blocks
-        .iter()
-        .filter_map(|block| block["elements"].as_array())
-        .flatten();
-    let found = elements.clone().find(|element| element["action_id"] == action);
-    found
-        .and_then(|element| element["value"].as_str())
-        .expect("the message has the button")
-        .to_owned()
-}
-
-fn now() -> String {
-    Timestamp::now().as_second().to_string()
-}
-
-fn sign(time: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(format!("v0:{time}:{body}").as_bytes());
-    format!("v0={}", hex::encode(mac.finalize().into_bytes()))
-}
-
-fn signed<'a>(time: &'a str, signature: &'a str) -> [(&'static str, &'a str); 3] {
-    [
-        ("content-type", "application/x-www-form-urlencoded"),
-        ("x-slack-request-timestamp", time),
-        ("x-slack-signature", signature),
-    ]
-}
-
-fn click(value: &str, change: impl FnOnce(&mut Value)) -> String {
-    let mut payload = json!({
-        "type": "block_actions", "team": { "id": TEAM, "domain": "example" },
-        "user": { "id": ANN_IN_SLACK, "username": "ann", "team_id": TEAM },
-        "channel": { "id": CHANNEL }, "trigger_id": "1.2.x",
-        "actions": [{ "type": "button", "action_id": "signalbox_approve", "value": value }],
-    });
-    change(&mut payload);
-    let encoded: String = payload
-        .to_string()
-        .bytes()
-        .map(|byte| format!("%{byte:02X}"))
-        .collect();
-    format!("payload={encoded}")
 }
 
 /// The approval action of a run: its status and what CodePipeline has as its summary.
@@ -408,7 +297,7 @@ pub(crate) async fn h61_a_double_click_decides_once(world: &World) {
 
     // The message that asked says who decided, in its place and without buttons.
     let edited = until("the message's edit", async || {
-        slack.told("api/chat.update", &waiting.run).pop()
+        slack.server.told("api/chat.update", &waiting.run).pop()
     })
     .await;
     let shown = edited["blocks"].to_string();
@@ -417,7 +306,7 @@ pub(crate) async fn h61_a_double_click_decides_once(world: &World) {
         "{shown}"
     );
     assert_eq!(edited["channel"], CHANNEL);
-    assert_eq!(slack.told("api/chat.postMessage", &waiting.run).len(), 1);
+    assert_eq!(slack.server.told("api/chat.postMessage", &waiting.run).len(), 1);
 }
 
 pub(crate) async fn h62_a_response_url_elsewhere_is_not_fetched(world: &World) {
