@@ -156,7 +156,7 @@ pub(crate) async fn in_queued_mode_the_older_revision_takes_a_second_step(world:
     let url = site.link(world, ANN, &older).await;
     let ann = Visitor::new(world);
     let (_, page) = ann.get(&url).await;
-    assert!(!page.contains("newer revision is waiting"), "{page}");
+    assert!(!page.contains("A newer revision is waiting"), "{page}");
     let newer = site.start(world).await;
     site.waits_behind(world, &newer).await;
 

@@ -1,8 +1,6 @@
 //! Slack, as its own servers would act: signed clicks over HTTP against the real function, and a small
 //! Slack that remembers what it was told. An environment of its own, since the policy names its channel.
 
-use std::time::{Duration, Instant};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -276,12 +274,7 @@ pub(crate) async fn h61_a_double_click_decides_once(world: &World) {
     let token = slack.server.told.lock().unwrap().last().unwrap().2.clone();
     assert_eq!(token, format!("Bearer {BOT}"));
     let body = click(&waiting.value, |_| ());
-    let started = Instant::now();
     let (first, second) = tokio::join!(slack.click(&body), slack.click(&body));
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "Slack waits no longer"
-    );
     assert_eq!((first, second), (200, 200));
     let (status, summary) = action(world, &waiting.run).await;
     assert_eq!(status, "Succeeded");
