@@ -50,6 +50,15 @@ pub(super) async fn needed(cloud: &LocalCloud, call: &Call<'_>) -> Vec<Needed> {
             groups.dedup();
             return call.own(groups);
         }
+        "BatchGetDeploymentGroups" => {
+            let app = call.text("applicationName").unwrap_or_default();
+            let groups = call.texts("deploymentGroupNames").into_iter();
+            return call.own(
+                groups
+                    .map(|group| call.arn(&format!("deploymentgroup:{app}/{group}")))
+                    .collect(),
+            );
+        }
         "CreateDeployment" => return create_deployment(cloud, call, named, application).await,
         "CreateDeploymentConfig" | "GetDeploymentConfig" | "DeleteDeploymentConfig" => {
             call.text("deploymentConfigName").map(config)
