@@ -20,7 +20,8 @@
 //! | `STRANGERS#<pipeline>` | `<day>` | attempts by links that nobody vouches for |
 //! | `DEPLOYMENT#<id>` | `ROLLBACK` | what was done about it |
 //! | `DEFERRED#<kind>` | `<id>` | an event that is put off |
-//! | `VALUE#<kind>` | `<id>` | small things |
+//! | `COMMANDS#<pipeline>` | `<time>#<request id>` | what a person commanded |
+//! | `VALUE#<kind>` | `<id>` | small things; kind `bad-version`: code that was rolled back |
 //!
 //! No token, key or signature is ever written: an approval is named by its token's hash.
 //!
@@ -47,6 +48,7 @@ pub use audit::AuditedApproval;
 pub use claims::{Claim, ClaimKey, ClaimOutcome};
 pub use deferred::Deferred;
 pub use error::LedgerError;
+pub use rollbacks::{Allowed, BAD_VERSION, BadVersion};
 pub use sequencers::Advance;
 pub use timelines::{Saved, StoredTimeline};
 
