@@ -231,6 +231,18 @@ pub struct Deployment {
     pub progress: Progress,
 }
 
+/// What a run brought was undone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolledBack {
+    /// When it was.
+    pub at: Timestamp,
+    /// How: `stopped`, `redeployed` or `reported`.
+    pub action: String,
+    /// Why: an alarm's name, or a person's words.
+    pub cause: String,
+}
+
 /// All that is known of a run, or of a build or deployment that belongs to none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -247,6 +259,8 @@ pub struct Timeline {
     pub builds: BTreeMap<String, Build>,
     /// The deployments, by id.
     pub deployments: BTreeMap<String, Deployment>,
+    /// What was rolled back of all that, by the deployment that was undone.
+    pub rollbacks: BTreeMap<String, RolledBack>,
     /// What has been told, by the keys of [`tell::Due`].
     pub told: BTreeSet<String>,
     /// How many of the oldest actions, builds and deployments are not kept; see [`Timeline::shorten`].
@@ -289,6 +303,12 @@ impl Timeline {
             raise(&mut deployment.application, &seen.application);
             raise(&mut deployment.group, &seen.group);
             deployment.progress.merge(&seen.progress);
+        }
+        for (id, seen) in &other.rollbacks {
+            let known = self.rollbacks.entry(id.clone()).or_insert_with(|| seen.clone());
+            if *known < *seen {
+                known.clone_from(seen);
+            }
         }
         self.told.extend(other.told.iter().cloned());
         self.dropped = self.dropped.max(other.dropped);

@@ -301,6 +301,11 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         group: "group".to_owned(),
         progress,
     });
+    let rolled_back = (0i64..3, "[st]").prop_map(|(second, action)| RolledBack {
+        at: Timestamp::from_second(second).unwrap(),
+        action,
+        cause: "errors".to_owned(),
+    });
     (
         btree_map(1u32..3, any_progress(), 0..3),
         btree_map("[AB]", btree_map(1u32..3, any_progress(), 1..3), 0..3),
@@ -308,17 +313,21 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         btree_map("[de]", deployment, 0..2),
         btree_set("[kl]", 0..2),
         proptest::option::of("[rs]"),
+        btree_map("[de]", rolled_back, 0..2),
     )
-        .prop_map(|(run, stages, actions, deployments, told, revision)| Timeline {
-            revision,
-            run,
-            stages,
-            actions,
-            builds: BTreeMap::new(),
-            deployments,
-            told,
-            ..Timeline::default()
-        })
+        .prop_map(
+            |(run, stages, actions, deployments, told, revision, rollbacks)| Timeline {
+                revision,
+                run,
+                stages,
+                actions,
+                builds: BTreeMap::new(),
+                deployments,
+                rollbacks,
+                told,
+                ..Timeline::default()
+            },
+        )
 }
 
 fn merged<'a>(all: impl IntoIterator<Item = &'a Timeline>) -> Timeline {
