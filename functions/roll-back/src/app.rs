@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
-use signalbox_decision::names::{ApplicationName, DeploymentGroupName, PipelineName, StageName};
+use signalbox_decision::names::{
+    ApplicationName, DeploymentGroupName, FunctionName, PipelineName, StageName,
+};
 use signalbox_ledger::Ledger;
 
 /// What the environment says.
@@ -11,10 +13,14 @@ pub(crate) struct Config {
     pub(crate) pipeline: PipelineName,
     /// The stage that brings a version to its users.
     pub(crate) release_stage: StageName,
-    /// The CodeDeploy application.
+    /// The CodeDeploy application, with whatever deployment groups it has.
     pub(crate) application: ApplicationName,
-    /// Its deployment group.
+    /// The group that a person means who names none.
     pub(crate) group: DeploymentGroupName,
+    /// The function of that group, for as long as it has had no deployment.
+    pub(crate) function: FunctionName,
+    /// The alias of that group.
+    pub(crate) alias: String,
     /// Where people are told.
     pub(crate) notice_topic: String,
     /// How long after its success a deployment is still taken to be an alarm's cause.
@@ -27,6 +33,7 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) alarms: aws_sdk_cloudwatch::Client,
     pub(crate) deployments: aws_sdk_codedeploy::Client,
+    pub(crate) functions: aws_sdk_lambda::Client,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
     pub(crate) topics: aws_sdk_sns::Client,
 }
@@ -43,7 +50,12 @@ impl App {
             "CODEDEPLOY_APPLICATION",
             "the CodeDeploy application of the function",
         );
-        let group = env.required("DEPLOYMENT_GROUP", "the application's deployment group");
+        let group = env.required(
+            "DEPLOYMENT_GROUP",
+            "the deployment group that a person means who names none",
+        );
+        let function = env.required("FUNCTION_NAME", "the function of that group");
+        let alias: Option<String> = env.required("ALIAS_NAME", "the alias of that group");
         let notice_topic = env.required("NOTICE_TOPIC_ARN", "the SNS topic that tells people");
         let bake = env.or(
             "BAKE_MINUTES",
@@ -58,6 +70,8 @@ impl App {
                     release_stage: release_stage?,
                     application: application?,
                     group: group?,
+                    function: function?,
+                    alias: alias?,
                     notice_topic: notice_topic?,
                     bake: SignedDuration::from_mins(i64::from(bake?)),
                 },
@@ -78,6 +92,7 @@ impl App {
             ledger: Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table),
             alarms: aws_sdk_cloudwatch::Client::new(aws.sdk()),
             deployments: aws_sdk_codedeploy::Client::new(aws.sdk()),
+            functions: aws_sdk_lambda::Client::new(aws.sdk()),
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
             topics: aws_sdk_sns::Client::from_conf(topics),
         })

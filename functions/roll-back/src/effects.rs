@@ -5,22 +5,25 @@
 //! that is made good by the event's retry, even if the alarm has calmed down by then: either the
 //! effect did not happen, and the facts are judged anew, or it did, and what follows from it is done.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_codedeploy::types::{AlarmConfiguration, AppSpecContent, RevisionLocation, RevisionLocationType};
-use aws_sdk_codepipeline::types::StageTransitionType;
-use jiff::Timestamp;
 use serde_json::json;
-use signalbox_bootstrap::{Invocation, aws_failure};
-use signalbox_decision::names::{DeploymentId, VersionNumber};
-use signalbox_decision::rollback::{Decision, Deployment, Facts, Status, freeze_reason};
+use signalbox_bootstrap::Invocation;
+use signalbox_decision::names::{DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
+use signalbox_decision::rollback::words::{Action, Cause};
+use signalbox_decision::rollback::{Begun, Decision, Deployment, Status};
+use signalbox_decision::text::cut;
 use signalbox_events::alarm::AlarmChange;
 use signalbox_ledger::ClaimKey;
 
+use crate::aftermath::{After, follow};
 use crate::app::App;
 use crate::error::Error;
-use crate::facts::ROLLBACK_MARK;
+use crate::facts::{ROLLBACK_MARK, Seen};
 use crate::handler::Outcome;
 use crate::once::{Claimed, REMEMBERED, once};
-use crate::tell::{Action, page, tell};
+use crate::tell::page;
 
 /// What carrying a decision out came to.
 pub(crate) enum Effect {
@@ -36,57 +39,103 @@ pub(crate) enum Effect {
 pub(crate) async fn execute(
     app: &App,
     change: &AlarmChange,
-    facts: &Facts,
+    seen: &Seen,
     decision: Decision,
     invocation: &Invocation,
 ) -> Result<Effect, Error> {
+    let group = &seen.facts.group.name;
+    let alarm = seen.facts.alarm.as_ref();
+    let cause = Cause::Alarm {
+        alarm: change.alarm.clone(),
+        reason: alarm.map_or_else(|| change.reason.clone(), |alarm| alarm.reason.clone()),
+    };
+    let cause_at = alarm.map(|alarm| alarm.since).or(change.at);
+    let after = |undone, action| After {
+        group,
+        undone,
+        action,
+        cause: &cause,
+        cause_at,
+        run: &seen.run,
+        since: cause_at.unwrap_or(invocation.now),
+    };
     let done = match decision {
         Decision::StopDeployment { deployment } => {
-            begin(app, change, &deployment, invocation).await?;
-            if !told_if_refused(app, change, &deployment, stop(app, &deployment).await, invocation).await? {
+            begin(app, change, group, begun_at(&deployment, false), invocation).await?;
+            let stopped = stop(app, &deployment.id).await;
+            if !told_if_refused(app, change, &deployment, stopped, invocation).await? {
                 return Ok(Effect::Overtaken {
                     deployment: deployment.id.to_string(),
                 });
             }
-            aftermath(app, change, facts, &deployment, Action::Stopped, invocation).await?;
+            follow(app, &after(&deployment, &Action::Stopped), invocation).await?;
             Outcome::Stopped {
                 deployment: deployment.id.to_string(),
             }
         }
         Decision::Redeploy { undone, version } => {
-            begin(app, change, &undone, invocation).await?;
-            let made = redeploy(app, change, &undone, &version, invocation).await;
-            let deployment = told_if_refused(app, change, &undone, made, invocation).await?;
-            let by = Action::Redeployed {
-                by: deployment.clone(),
+            begin(app, change, group, begun_at(&undone, false), invocation).await?;
+            let claimed = Claimed {
+                key: ClaimKey::new("redeploy", undone.id.as_str()),
+                what: undone.id.as_str(),
+                payload: version.as_str(),
             };
-            aftermath(app, change, facts, &undone, by, invocation).await?;
+            let way = Way {
+                group,
+                function: &undone.function,
+                alias: &undone.alias,
+                from: &undone.to,
+                to: &version,
+                why: format!("{}: alarm {}", undone.id, change.alarm),
+            };
+            let made = once(app, claimed, invocation, async |_| create(app, &way).await).await;
+            let made = told_if_refused(app, change, &undone, made, invocation).await?;
+            let by = Action::Redeployed {
+                by: deployment_id(&made)?,
+                version,
+            };
+            follow(app, &after(&undone, &by), invocation).await?;
             Outcome::Redeployed {
                 undone: undone.id.to_string(),
-                deployment,
+                deployment: made,
             }
         }
-        Decision::Finish { deployment, by } => {
+        Decision::Finish {
+            deployment,
+            is_report,
+            by,
+        } => {
             let id = deployment.id.to_string();
-            let (action, outcome) = match by.map(|by| by.to_string()) {
+            let (action, outcome) = match by {
+                None if is_report => (
+                    Action::Reported,
+                    Outcome::Reported {
+                        deployment: id,
+                        reason: "an earlier try of this event found it stopped".to_owned(),
+                    },
+                ),
                 None => (Action::Stopped, Outcome::Stopped { deployment: id }),
-                Some(by) => (
-                    Action::Redeployed { by: by.clone() },
+                Some((by, version)) => (
+                    Action::Redeployed {
+                        by: by.clone(),
+                        version,
+                    },
                     Outcome::Redeployed {
                         undone: id,
-                        deployment: by,
+                        deployment: by.to_string(),
                     },
                 ),
             };
-            aftermath(app, change, facts, &deployment, action, invocation).await?;
+            follow(app, &after(&deployment, &action), invocation).await?;
             outcome
         }
         Decision::ReportOnly { deployment, reason } => {
             // A failed deployment was somebody's finding already, and its run has failed with it;
             // a stopped one still has to be frozen and told, whoever stopped it first.
             if deployment.status != Status::Failed {
-                begin(app, change, &deployment, invocation).await?;
-                aftermath(app, change, facts, &deployment, Action::Reported, invocation).await?;
+                begin(app, change, group, begun_at(&deployment, true), invocation).await?;
+                let action = reported(seen, &deployment);
+                follow(app, &after(&deployment, &action), invocation).await?;
             }
             Outcome::Reported {
                 deployment: deployment.id.to_string(),
@@ -102,39 +151,57 @@ pub(crate) async fn execute(
     Ok(Effect::Done(done))
 }
 
+/// What a report is about. Several events come at once, and the one that only reports may be the first to
+/// tell: what had succeeded, a deployment takes back.
+fn reported(seen: &Seen, deployment: &Deployment) -> Action {
+    match &seen.facts.newest {
+        Some(newest) if newest.is_rollback && deployment.status == Status::Succeeded => Action::Redeployed {
+            by: newest.id.clone(),
+            version: newest.to.clone(),
+        },
+        _ => Action::Reported,
+    }
+}
+
 const BEGUN: &str = "rollback-begun";
+
+fn begun_at(deployment: &Deployment, is_report: bool) -> Begun {
+    Begun {
+        deployment: deployment.id.clone(),
+        is_report,
+    }
+}
 
 /// Notes that this event is about to roll a deployment back, or to say that somebody did.
 async fn begin(
     app: &App,
     change: &AlarmChange,
-    deployment: &Deployment,
+    group: &DeploymentGroupName,
+    what: Begun,
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let expires = invocation.now.saturating_add(REMEMBERED).ok();
+    let mut begun = begun(app, change, invocation).await?;
+    begun.insert(group.to_string(), what);
     app.ledger
-        .put_value(
-            BEGUN,
-            &event_name(change),
-            &json!(deployment.id),
-            invocation.now,
-            expires,
-        )
+        .put_value(BEGUN, &event_name(change), &json!(begun), invocation.now, expires)
         .await?;
     Ok(())
 }
 
-/// What an earlier try of the same event was about to roll back.
+/// What an earlier try of the same event was about to roll back, by deployment group.
 pub(crate) async fn begun(
     app: &App,
     change: &AlarmChange,
     invocation: &Invocation,
-) -> Result<Option<DeploymentId>, Error> {
+) -> Result<BTreeMap<String, Begun>, Error> {
     let begun = app
         .ledger
         .get_value(BEGUN, &event_name(change), invocation.now)
         .await?;
-    Ok(begun.and_then(|begun| serde_json::from_value(begun).ok()))
+    Ok(begun
+        .and_then(|begun| serde_json::from_value(begun).ok())
+        .unwrap_or_default())
 }
 
 /// The same for every delivery of one change of one alarm.
@@ -171,60 +238,44 @@ async fn told_if_refused<T>(
 
 /// Stops a deployment and lets CodeDeploy move the traffic back; false where it had already ended.
 /// Stopping twice is stopping once, so no claim is needed.
-async fn stop(app: &App, deployment: &Deployment) -> Result<bool, Error> {
+pub(crate) async fn stop(app: &App, deployment: &DeploymentId) -> Result<bool, Error> {
     let answer = app
         .deployments
         .stop_deployment()
-        .deployment_id(deployment.id.as_str())
+        .deployment_id(deployment.as_str())
         .auto_rollback_enabled(true)
         .send()
         .await;
     match answer {
         Ok(_) => Ok(true),
-        Err(error) => {
-            let failure = aws_failure(&error);
-            if failure.is("DeploymentAlreadyCompletedException") {
-                return Ok(false);
-            }
-            Err(Error::Aws {
-                call: "StopDeployment",
-                failure,
-            })
-        }
+        Err(error) => match Error::aws("StopDeployment", &error) {
+            Error::Aws { failure, .. } if failure.is("DeploymentAlreadyCompletedException") => Ok(false),
+            error => Err(error),
+        },
     }
 }
 
-async fn redeploy(
-    app: &App,
-    change: &AlarmChange,
-    undone: &Deployment,
-    version: &VersionNumber,
-    invocation: &Invocation,
-) -> Result<String, Error> {
-    let claimed = Claimed {
-        key: ClaimKey::new("redeploy", undone.id.as_str()),
-        what: undone.id.as_str(),
-        payload: version.as_str(),
-    };
-    once(app, claimed, invocation, async |_| {
-        create(app, change, undone, version).await
-    })
-    .await
+/// From which version to which.
+pub(crate) struct Way<'a> {
+    pub(crate) group: &'a DeploymentGroupName,
+    pub(crate) function: &'a FunctionName,
+    pub(crate) alias: &'a str,
+    pub(crate) from: &'a VersionNumber,
+    pub(crate) to: &'a VersionNumber,
+    /// What is rolled back, and why; for the deployment's description.
+    pub(crate) why: String,
 }
 
-async fn create(
-    app: &App,
-    change: &AlarmChange,
-    undone: &Deployment,
-    version: &VersionNumber,
-) -> Result<String, Error> {
+/// Creates the deployment that brings a version back, all at once: every request on the way there meets
+/// the bad version.
+pub(crate) async fn create(app: &App, way: &Way<'_>) -> Result<String, Error> {
     let spec = json!({
         "version": 0.0,
-        "Resources": [{ undone.function.as_str(): {
+        "Resources": [{ way.function.as_str(): {
             "Type": "AWS::Lambda::Function",
             "Properties": {
-                "Name": undone.function, "Alias": undone.alias,
-                "CurrentVersion": undone.to, "TargetVersion": version,
+                "Name": way.function, "Alias": way.alias,
+                "CurrentVersion": way.from, "TargetVersion": way.to,
             },
         }}],
     });
@@ -236,85 +287,25 @@ async fn create(
         .deployments
         .create_deployment()
         .application_name(app.config.application.as_str())
-        .deployment_group_name(app.config.group.as_str())
+        .deployment_group_name(way.group.as_str())
         .deployment_config_name("CodeDeployDefault.LambdaAllAtOnce")
-        .description(format!("{ROLLBACK_MARK}{}: alarm {}", undone.id, change.alarm))
+        .description(cut(&format!("{ROLLBACK_MARK}{}", way.why), 512))
         // The alarm is still red, for the version that is being removed.
         .override_alarm_configuration(AlarmConfiguration::builder().enabled(false).build())
         .revision(revision)
         .send()
         .await
-        .map_err(|error| Error::Aws {
-            call: "CreateDeployment",
-            failure: aws_failure(&error),
-        })?;
+        .map_err(|error| Error::aws("CreateDeployment", &error))?;
     answer
         .deployment_id()
         .map(str::to_owned)
         .ok_or_else(|| Error::Unsettled("CodeDeploy did not say which deployment it created".to_owned()))
 }
 
-/// What follows a rollback, whoever did it: the stage is frozen, since the pipeline still holds the bad
-/// revision; the ledger remembers; people are told. Each once: whoever enables the transition again has
-/// decided, and the alarm's next flutter must not undo that.
-async fn aftermath(
-    app: &App,
-    change: &AlarmChange,
-    facts: &Facts,
-    deployment: &Deployment,
-    action: Action,
-    invocation: &Invocation,
-) -> Result<(), Error> {
-    let acted_at = match action {
-        Action::Stopped | Action::Reported => deployment.completed,
-        Action::Redeployed { .. } => None,
-    };
-    let acted_at = acted_at.unwrap_or_else(Timestamp::now);
-    let id = deployment.id.as_str();
-    let claimed = |kind| Claimed {
-        key: ClaimKey::new(kind, id),
-        what: id,
-        payload: "",
-    };
-    let frozen = once(app, claimed("freeze"), invocation, async |_| {
-        freeze(app, change, deployment).await
+/// A deployment's id as CodeDeploy answered it.
+pub(crate) fn deployment_id(id: &str) -> Result<DeploymentId, Error> {
+    DeploymentId::new(id).map_err(|error| Error::Deployment {
+        deployment: id.to_owned(),
+        problem: error.to_string(),
     })
-    .await;
-    // That the stage could not be frozen is one thing more to tell people, and no reason to tell nothing.
-    let not_frozen = match &frozen {
-        Ok(_) => None,
-        Err(Error::Aws { failure, .. }) => Some(failure.to_string()),
-        Err(_) => return frozen.map(drop),
-    };
-    once(app, claimed("rollback"), invocation, async |_| {
-        let alarm_at = facts.alarm.as_ref().map(|alarm| alarm.since).or(change.at);
-        let record = json!({
-            "deployment": deployment.id, "alarm": change.alarm, "alarm_at": alarm_at,
-            "stopped_at": acted_at, "action": action.verb(),
-            "function": deployment.function, "alias": deployment.alias,
-            "from_version": deployment.to, "to_version": deployment.from,
-            "frozen_stage": not_frozen.is_none().then_some(&app.config.release_stage),
-        });
-        app.ledger.record_rollback(id, record).await?;
-        tell(app, change, facts, deployment, &action, not_frozen.as_deref()).await?;
-        Ok(action.verb().to_owned())
-    })
-    .await?;
-    frozen.map(drop)
-}
-
-async fn freeze(app: &App, change: &AlarmChange, deployment: &Deployment) -> Result<String, Error> {
-    app.pipelines
-        .disable_stage_transition()
-        .pipeline_name(app.config.pipeline.as_str())
-        .stage_name(app.config.release_stage.as_str())
-        .transition_type(StageTransitionType::Inbound)
-        .reason(freeze_reason(&change.alarm, deployment))
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "DisableStageTransition",
-            failure: aws_failure(&error),
-        })?;
-    Ok("frozen".to_owned())
 }

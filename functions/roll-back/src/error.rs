@@ -1,6 +1,10 @@
-//! Why an alarm was not handled.
+//! Why an alarm or a command was not handled.
 
-use signalbox_bootstrap::{AwsFailure, Failure};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use signalbox_bootstrap::{AwsFailure, Failure, aws_failure};
+use signalbox_decision::rollback::command::Mistakes;
 use signalbox_events::envelope::EventError;
 use signalbox_ledger::LedgerError;
 use thiserror::Error;
@@ -11,6 +15,9 @@ pub(crate) enum Error {
     /// The event cannot be read.
     #[error(transparent)]
     Event(#[from] EventError),
+    /// A person's command cannot be understood.
+    #[error(transparent)]
+    Command(#[from] Mistakes),
     /// The ledger did not answer, so no effect was allowed.
     #[error("the ledger: {0}")]
     Ledger(#[from] LedgerError),
@@ -38,11 +45,24 @@ pub(crate) enum Error {
     Busy(String),
 }
 
+impl Error {
+    /// AWS's error of a call.
+    pub(crate) fn aws<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata,
+    {
+        Self::Aws {
+            call,
+            failure: aws_failure(error),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::Event(_) | Error::Deployment { .. } => Self::permanent(message),
+            Error::Event(_) | Error::Command(_) | Error::Deployment { .. } => Self::permanent(message),
             Error::Aws { failure, .. } if !failure.retryable => Self::permanent(message),
             Error::Ledger(error) if !error.is_retryable() => Self::permanent(message),
             Error::Ledger(_) | Error::Aws { .. } | Error::Unsettled(_) | Error::Busy(_) => {

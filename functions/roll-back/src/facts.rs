@@ -1,15 +1,20 @@
 //! Gathers what the arbiter needs: everything is read afresh, nothing is taken from the event.
 
 use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentOutput;
-use aws_sdk_codedeploy::types::{DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange};
+use aws_sdk_codedeploy::types::{
+    DeploymentCreator, DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange,
+};
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::aws_failure;
-use signalbox_decision::names::{AlarmName, DeploymentId};
-use signalbox_decision::rollback::{AlarmNow, Deployment, Facts, Group, Status};
+use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
+use signalbox_decision::rollback::attribution::ReleaseAction;
+use signalbox_decision::rollback::{Begun, Deployment, Facts, Status};
 use signalbox_events::appspec::AppSpec;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::groups::Linked;
+use crate::run::{self, Attributed};
+use crate::versions;
 
 /// Marks the deployments that this function makes, so that none of them is ever rolled back:
 /// `CreateDeployment` cannot set `creator`.
@@ -24,126 +29,117 @@ const MAX_PAGES: usize = 20;
 /// What `BatchGetDeployments` takes.
 const BATCH: usize = 25;
 
+/// The facts, and which run brought what they speak of.
+pub(crate) struct Seen {
+    pub(crate) facts: Facts,
+    pub(crate) run: Attributed,
+}
+
 pub(crate) async fn gather(
     app: &App,
-    alarm: &AlarmName,
-    begun: Option<DeploymentId>,
+    linked: &Linked,
+    begun: Option<Begun>,
     now: Timestamp,
-) -> Result<Facts, Error> {
-    let (alarm, group, (newest, undone)) =
-        tokio::try_join!(alarm_now(app, alarm), group(app), newest_deployments(app, now))?;
-    Ok(Facts {
-        alarm,
-        group,
-        newest,
-        undone,
+) -> Result<Seen, Error> {
+    let recent = recent(app, &linked.group.name, now).await?;
+    let still_bakes = |newest: &Deployment| {
+        newest.status == Status::Succeeded
+            && !newest.is_rollback
+            && newest
+                .completed
+                .is_none_or(|completed| now.duration_since(completed) <= app.config.bake)
+    };
+    let candidates = match recent.newest.as_ref().filter(|newest| still_bakes(newest)) {
+        Some(newest) => versions::candidates(app, &linked.group.name, newest).await?,
+        None => Vec::new(),
+    };
+    let facts = Facts {
+        link: linked.link.clone(),
+        alarm: linked.alarm.clone(),
+        group: linked.group.clone(),
+        newest: recent.newest,
+        undone: recent.undone,
+        candidates,
         begun,
+    };
+    Ok(Seen {
+        facts,
+        run: recent.run,
     })
 }
 
-async fn alarm_now(app: &App, name: &AlarmName) -> Result<Option<AlarmNow>, Error> {
-    use aws_sdk_cloudwatch::types::{ActionsSuppressedBy, AlarmType, StateValue};
-    let answer = app
-        .alarms
-        .describe_alarms()
-        .alarm_names(name.as_str())
-        .alarm_types(AlarmType::MetricAlarm)
-        .alarm_types(AlarmType::CompositeAlarm)
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "DescribeAlarms",
-            failure: aws_failure(&error),
-        })?;
-    if let Some(metric) = answer.metric_alarms().first() {
-        return Ok(Some(AlarmNow {
-            in_alarm: metric.state_value() == Some(&StateValue::Alarm),
-            since: time(
-                metric
-                    .state_transitioned_timestamp()
-                    .or(metric.state_updated_timestamp()),
-            ),
-            suppressed: metric.actions_enabled() == Some(false),
-            reason: metric.state_reason().unwrap_or_default().to_owned(),
-        }));
+/// The newest deployments of a group that matter.
+pub(crate) struct Recent {
+    pub(crate) newest: Option<Deployment>,
+    /// Where the newest is a rollback, the newest that is none.
+    pub(crate) undone: Option<Deployment>,
+    /// The run that brought the one that is none.
+    pub(crate) run: Attributed,
+}
+
+/// Reads them. Which run they belong to is asked at the same time: what a rollback of the pipeline's stage
+/// made is a rollback, and CodeDeploy does not know.
+pub(crate) async fn recent(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Recent, Error> {
+    let (infos, actions) = tokio::join!(recent_infos(app, group, now), run::actions(app));
+    let infos = infos?;
+    let id = |info: &DeploymentInfo| info.deployment_id().unwrap_or_default().to_owned();
+    let Some(first) = infos.first() else {
+        return Ok(Recent {
+            newest: None,
+            undone: None,
+            run: Err("there is no deployment".to_owned()),
+        });
+    };
+    let mut newest = deployment(app, &id(first)).await?;
+    let mut run = attributed(app, &newest, &actions).await;
+    newest.is_rollback |= run.as_ref().is_ok_and(|run| run.is_rollback);
+    let undone = infos
+        .iter()
+        .skip(1)
+        .find(|info| newest.is_rollback && !is_rollback(info));
+    let undone = match undone {
+        Some(info) => Some(deployment(app, &id(info)).await?),
+        None => None,
+    };
+    if let Some(undone) = &undone {
+        run = attributed(app, undone, &actions).await;
     }
-    Ok(answer.composite_alarms().first().map(|composite| AlarmNow {
-        in_alarm: composite.state_value() == Some(&StateValue::Alarm),
-        since: time(
-            composite
-                .state_transitioned_timestamp()
-                .or(composite.state_updated_timestamp()),
-        ),
-        suppressed: composite.actions_enabled() == Some(false)
-            || matches!(
-                composite.actions_suppressed_by(),
-                Some(
-                    ActionsSuppressedBy::Alarm
-                        | ActionsSuppressedBy::WaitPeriod
-                        | ActionsSuppressedBy::ExtensionPeriod
-                )
-            ),
-        reason: composite.state_reason().unwrap_or_default().to_owned(),
-    }))
-}
-
-async fn group(app: &App) -> Result<Group, Error> {
-    let answer = app
-        .deployments
-        .get_deployment_group()
-        .application_name(app.config.application.as_str())
-        .deployment_group_name(app.config.group.as_str())
-        .send()
-        .await
-        .map_err(|error| Error::Aws {
-            call: "GetDeploymentGroup",
-            failure: aws_failure(&error),
-        })?;
-    let configuration = answer
-        .deployment_group_info()
-        .and_then(|info| info.alarm_configuration());
-    Ok(Group {
-        alarms: configuration
-            .map(|c| {
-                c.alarms()
-                    .iter()
-                    .filter_map(|a| AlarmName::new(a.name()?).ok())
-                    .collect()
-            })
-            .unwrap_or_default(),
-        codedeploy_acts: configuration.is_some_and(|c| c.enabled()),
+    Ok(Recent {
+        newest: Some(newest),
+        undone,
+        run,
     })
 }
 
-/// The newest deployment, and where it is a rollback, the newest that is none.
-async fn newest_deployments(
+async fn attributed(
     app: &App,
+    deployment: &Deployment,
+    actions: &Result<Vec<ReleaseAction>, String>,
+) -> Attributed {
+    if !deployment.by_stack {
+        return Err("no stack's update made the deployment".to_owned());
+    }
+    run::of_deployment(app, deployment.created, actions).await
+}
+
+/// Newest first.
+async fn recent_infos(
+    app: &App,
+    group: &DeploymentGroupName,
     now: Timestamp,
-) -> Result<(Option<Deployment>, Option<Deployment>), Error> {
-    let ids = recent_ids(app, now).await?;
+) -> Result<Vec<DeploymentInfo>, Error> {
+    let ids = recent_ids(app, group, now).await?;
     let mut recent = Vec::with_capacity(ids.len());
     for ids in ids.chunks(BATCH) {
         recent.extend(details(app, ids).await?);
     }
     // AWS does not say in which order deployments are listed.
     recent.sort_by_key(|info| std::cmp::Reverse(time(info.create_time())));
-    let id = |info: &DeploymentInfo| info.deployment_id().unwrap_or_default().to_owned();
-    let Some(newest) = recent.first() else {
-        return Ok((None, None));
-    };
-    let undone = recent.iter().find(|info| !is_rollback(info));
-    match undone.filter(|_| is_rollback(newest)) {
-        None => Ok((Some(deployment(app, &id(newest)).await?), None)),
-        Some(undone) => {
-            let (newest, undone) = (id(newest), id(undone));
-            let (newest, undone) = tokio::try_join!(deployment(app, &newest), deployment(app, &undone))?;
-            Ok((Some(newest), Some(undone)))
-        }
-    }
+    Ok(recent)
 }
 
 /// The deployments that an alarm of now could still speak of: under way, or within the bake window.
-async fn recent_ids(app: &App, now: Timestamp) -> Result<Vec<String>, Error> {
+async fn recent_ids(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Vec<String>, Error> {
     let start = now
         .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake)
         .unwrap_or(Timestamp::UNIX_EPOCH);
@@ -157,15 +153,12 @@ async fn recent_ids(app: &App, now: Timestamp) -> Result<Vec<String>, Error> {
             .deployments
             .list_deployments()
             .application_name(app.config.application.as_str())
-            .deployment_group_name(app.config.group.as_str())
+            .deployment_group_name(group.as_str())
             .create_time_range(range.clone())
             .set_next_token(next)
             .send()
             .await
-            .map_err(|error| Error::Aws {
-                call: "ListDeployments",
-                failure: aws_failure(&error),
-            })?;
+            .map_err(|error| Error::aws("ListDeployments", &error))?;
         ids.extend(answer.deployments().iter().cloned());
         next = answer.next_token().map(str::to_owned);
         if next.is_none() {
@@ -173,22 +166,19 @@ async fn recent_ids(app: &App, now: Timestamp) -> Result<Vec<String>, Error> {
         }
     }
     Err(Error::Deployment {
-        deployment: app.config.group.to_string(),
+        deployment: group.to_string(),
         problem: format!("the group has more than {MAX_PAGES} pages of deployments since {start}"),
     })
 }
 
-async fn details(app: &App, ids: &[String]) -> Result<Vec<DeploymentInfo>, Error> {
+pub(crate) async fn details(app: &App, ids: &[String]) -> Result<Vec<DeploymentInfo>, Error> {
     let answer = app
         .deployments
         .batch_get_deployments()
         .set_deployment_ids(Some(ids.to_vec()))
         .send()
         .await
-        .map_err(|error| Error::Aws {
-            call: "BatchGetDeployments",
-            failure: aws_failure(&error),
-        })?;
+        .map_err(|error| Error::aws("BatchGetDeployments", &error))?;
     let found = answer.deployments_info.unwrap_or_default();
     if found.len() == ids.len() {
         Ok(found)
@@ -201,17 +191,14 @@ async fn details(app: &App, ids: &[String]) -> Result<Vec<DeploymentInfo>, Error
     }
 }
 
-async fn deployment(app: &App, id: &str) -> Result<Deployment, Error> {
+pub(crate) async fn deployment(app: &App, id: &str) -> Result<Deployment, Error> {
     let answer: GetDeploymentOutput = app
         .deployments
         .get_deployment()
         .deployment_id(id)
         .send()
         .await
-        .map_err(|error| Error::Aws {
-            call: "GetDeployment",
-            failure: aws_failure(&error),
-        })?;
+        .map_err(|error| Error::aws("GetDeployment", &error))?;
     let lacking = |problem: &str| Error::Deployment {
         deployment: id.to_owned(),
         problem: problem.to_owned(),
@@ -231,6 +218,7 @@ async fn deployment(app: &App, id: &str) -> Result<Deployment, Error> {
         id: DeploymentId::new(id).map_err(|error| lacking(&error.to_string()))?,
         status: status(info.status()),
         is_rollback: is_rollback(info),
+        by_stack: info.creator() == Some(&DeploymentCreator::CloudFormation),
         alarms_overridden: info.override_alarm_configuration().is_some_and(|c| !c.enabled()),
         created: time(info.create_time()),
         completed: info.complete_time().map(|at| time(Some(at))),
@@ -258,14 +246,11 @@ async fn registered_content(app: &App, revision: &RevisionLocation) -> Result<Op
         .revision(revision.clone())
         .send()
         .await
-        .map_err(|error| Error::Aws {
-            call: "GetApplicationRevision",
-            failure: aws_failure(&error),
-        })?;
+        .map_err(|error| Error::aws("GetApplicationRevision", &error))?;
     Ok(answer.revision().and_then(content).map(str::to_owned))
 }
 
-fn is_rollback(info: &DeploymentInfo) -> bool {
+pub(crate) fn is_rollback(info: &DeploymentInfo) -> bool {
     info.creator()
         .is_some_and(|creator| creator.as_str().ends_with("Rollback"))
         || info
@@ -287,7 +272,7 @@ fn status(status: Option<&DeploymentStatus>) -> Status {
     }
 }
 
-fn time(at: Option<&aws_smithy_types::DateTime>) -> Timestamp {
+pub(crate) fn time(at: Option<&aws_smithy_types::DateTime>) -> Timestamp {
     at.and_then(|at| Timestamp::from_nanosecond(at.as_nanos()).ok())
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::{FunctionName, VersionNumber};
+use crate::rollback::good::{Candidate, Standing};
+use crate::rollback::mapping::Link;
 use crate::rollback::{self, AlarmNow, Decision, Deployment, Facts, Status};
 
 const BAKE: SignedDuration = SignedDuration::from_mins(30);
@@ -158,6 +160,7 @@ fn deployment(release: &Release) -> Deployment {
         id: release.id.clone(),
         status,
         is_rollback: release.is_rollback,
+        by_stack: false,
         alarms_overridden: release.alarms_overridden,
         created: release.created,
         completed: release.ended,
@@ -204,9 +207,13 @@ proptest! {
         let undone = releases.iter().filter(|release| !release.is_rollback).max_by_key(|release| release.created);
         let facts = Facts {
             alarm: Some(AlarmNow { in_alarm: true, since: alarm.since, suppressed, reason: String::new() }),
-            group: rollback::Group { alarms: vec![alarm.name.clone()], codedeploy_acts },
+            link: Some(Link::Listed),
+            group: rollback::Group {
+                name: DeploymentGroupName::new("app-live").unwrap(), alarms: vec![alarm.name.clone()], codedeploy_acts,
+            },
             newest: Some(deployment(newest)),
             undone: undone.filter(|_| newest.is_rollback).map(deployment),
+            candidates: vec![Candidate { version: VersionNumber::new("3").unwrap(), standing: Standing::Good }],
             begun: None,
         };
         let acts = match rollback::decide(&alarm.name, &facts, BAKE, now) {

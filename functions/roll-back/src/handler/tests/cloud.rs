@@ -1,0 +1,392 @@
+//! A cloud of one deployment group, or two, over a fake transport.
+
+use std::sync::{Arc, Mutex};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use signalbox_bootstrap::{Failure, Invocation};
+use signalbox_ledger::Ledger;
+
+use crate::app::{App, Config};
+use crate::handler::{Outcome, handle};
+
+/// When the bad deployment began, in epoch seconds; the alarm fires 100 s later.
+pub(super) const BEGAN: i64 = 1_800_000_000;
+pub(super) const FIRED: i64 = BEGAN + 100;
+
+#[derive(Debug)]
+pub(super) struct Cloud {
+    pub(super) calls: usize,
+    /// At which call the function crashes, and whether the call still has its effect.
+    pub(super) crash: Option<(usize, bool)>,
+    /// Whether the call at which it crashed changes anything.
+    pub(super) crashed_at_a_change: bool,
+    /// An operation that is refused, for want of a permission.
+    pub(super) refused: Option<&'static str>,
+    pub(super) in_alarm: bool,
+    pub(super) deployments: Vec<Value>,
+    pub(super) stopped: u32,
+    pub(super) created: u32,
+    pub(super) frozen: u32,
+    pub(super) notices: Vec<String>,
+    /// The version that the alias names.
+    pub(super) alias: u32,
+    /// Which code a version is, if not one of its own.
+    pub(super) code: fn(&str) -> String,
+    /// The deployment succeeds just before it is stopped.
+    pub(super) finishes_first: bool,
+    /// The pipeline updates a stack by change sets; where not, it knows of none.
+    pub(super) has_stack: bool,
+    /// Something is under way in every stage.
+    pub(super) stage_is_busy: bool,
+    /// The stages that were rolled back, in order.
+    pub(super) rolled_back: Vec<String>,
+    /// A second group, which lists another alarm.
+    pub(super) two_groups: bool,
+}
+
+pub(super) fn deployment(id: &str, status: &str, created: i64, from: u32, to: u32) -> Value {
+    let spec = json!({ "version": 0.0, "Resources": [{ "f": { "Properties": {
+        "Name": "app", "Alias": "live", "CurrentVersion": from.to_string(), "TargetVersion": to.to_string(),
+    }}}]});
+    let mut deployment = json!({
+        "deploymentId": id, "status": status, "createTime": created, "creator": "CloudFormation",
+        "revision": { "revisionType": "AppSpecContent", "appSpecContent": { "content": spec.to_string() } },
+    });
+    if status != "InProgress" {
+        deployment["completeTime"] = json!(created + 60);
+    }
+    deployment
+}
+
+impl Cloud {
+    pub(super) fn new(status: &str) -> Self {
+        Self {
+            calls: 0,
+            crash: None,
+            crashed_at_a_change: false,
+            refused: None,
+            in_alarm: true,
+            // Not newest first: AWS promises no order.
+            deployments: vec![
+                deployment("d-OLD", "Succeeded", BEGAN - 1000, 2, 3),
+                deployment("d-BAD", status, BEGAN, 3, 4),
+                deployment("d-OLDER", "Succeeded", BEGAN - 2000, 1, 2),
+            ],
+            stopped: 0,
+            created: 0,
+            frozen: 0,
+            notices: Vec::new(),
+            alias: 4,
+            code: |version| format!("sha/{version}="),
+            finishes_first: false,
+            has_stack: false,
+            stage_is_busy: false,
+            rolled_back: Vec::new(),
+            two_groups: false,
+        }
+    }
+
+    fn of(&mut self, id: &Value) -> &mut Value {
+        self.deployments
+            .iter_mut()
+            .find(|one| one["deploymentId"] == *id)
+            .unwrap()
+    }
+
+    fn answer(&mut self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let ok = |value: Value| (200, value.to_string().into_bytes());
+        let error = |code: &str| {
+            (
+                400,
+                json!({ "__type": code, "message": "no" })
+                    .to_string()
+                    .into_bytes(),
+            )
+        };
+        let input: Value = serde_json::from_slice(body).unwrap_or_default();
+        if self.refused.is_some_and(|refused| operation.ends_with(refused)) {
+            return error("AccessDeniedException");
+        }
+        match operation.rsplit(['.', '/']).next().unwrap() {
+            "DescribeAlarms" => (200, alarms(if self.in_alarm { "ALARM" } else { "OK" })),
+            "ListDeploymentGroups" if self.two_groups => {
+                ok(json!({ "deploymentGroups": ["app-other", "app-live"] }))
+            }
+            "ListDeploymentGroups" => ok(json!({ "deploymentGroups": ["app-live"] })),
+            "BatchGetDeploymentGroups" if self.two_groups => ok(
+                json!({ "deploymentGroupsInfo": [group("app-other", "other"), group("app-live", "errors")] }),
+            ),
+            "BatchGetDeploymentGroups" => {
+                ok(json!({ "deploymentGroupsInfo": [group("app-live", "errors")] }))
+            }
+            "GetDeploymentGroup" => ok(json!({ "deploymentGroupInfo": group("app-live", "errors") })),
+            "ListActionExecutions" => ok(json!({ "actionExecutionDetails": [
+                { "pipelineExecutionId": "aa-1", "stageName": "Release", "status": "InProgress",
+                  "startTime": BEGAN - 5, "lastUpdateTime": BEGAN },
+                { "pipelineExecutionId": "bb-2", "stageName": "Release", "status": "Succeeded",
+                  "startTime": BEGAN - 1005, "lastUpdateTime": BEGAN - 900 },
+                { "pipelineExecutionId": "aa-1", "stageName": "Build", "status": "Succeeded",
+                  "startTime": BEGAN - 50, "lastUpdateTime": BEGAN - 40 },
+            ]})),
+            "GetPipelineExecution" => ok(json!({ "pipelineExecution": {
+                "pipelineExecutionId": input["pipelineExecutionId"], "executionType": "STANDARD",
+                "status": "Succeeded",
+                "artifactRevisions": [{ "name": "Source", "revisionId": "v2",
+                                        "revisionSummary": "Faster\nAuthor: dan@example.com" }],
+            }})),
+            "GetPipelineState" => {
+                let status = if self.stage_is_busy {
+                    "InProgress"
+                } else {
+                    "Succeeded"
+                };
+                let stage = |name: &str| {
+                    json!({
+                        "stageName": name,
+                        "latestExecution": { "pipelineExecutionId": "aa-1", "status": status },
+                        "inboundTransitionState": {
+                            "enabled": self.frozen == 0, "disabledReason": "because",
+                            "lastChangedBy": "arn:role",
+                        },
+                    })
+                };
+                ok(json!({ "stageStates": [stage("Release"), stage("Deploy")] }))
+            }
+            "GetPipeline" => ok(pipeline(self.has_stack)),
+            "RollbackStage" => {
+                let stage = input["stageName"].as_str().unwrap_or_default();
+                self.rolled_back.push(stage.to_owned());
+                ok(json!({ "pipelineExecutionId": format!("cc-{}", self.rolled_back.len()) }))
+            }
+            "ListPipelineExecutions" => ok(json!({ "pipelineExecutionSummaries": [] })),
+            "EnableStageTransition" => {
+                self.frozen = 0;
+                ok(json!({}))
+            }
+            "live" => ok(json!({ "FunctionVersion": self.alias.to_string() })),
+            configuration if configuration.starts_with("configuration?Qualifier=") => {
+                let version = configuration.rsplit('=').next().unwrap_or_default();
+                if version == "1" {
+                    return (404, b"{}".to_vec());
+                }
+                ok(json!({ "CodeSha256": (self.code)(version), "Version": version }))
+            }
+            "ListDeployments" => {
+                let ids: Vec<&Value> = self.deployments.iter().map(|one| &one["deploymentId"]).collect();
+                ok(json!({ "deployments": ids }))
+            }
+            "BatchGetDeployments" => ok(json!({ "deploymentsInfo": self.deployments })),
+            "GetDeployment" => ok(json!({ "deploymentInfo": self.of(&input["deploymentId"]) })),
+            "StopDeployment" => {
+                let finishes_first = self.finishes_first;
+                let bad = self.of(&input["deploymentId"]);
+                if finishes_first {
+                    bad["status"] = json!("Succeeded");
+                    bad["completeTime"] = json!(FIRED);
+                }
+                if bad["status"] != "InProgress" {
+                    return error("DeploymentAlreadyCompletedException");
+                }
+                bad["status"] = json!("Stopped");
+                bad["completeTime"] = json!(FIRED + 5);
+                let mut back = deployment("d-BACK", "Succeeded", FIRED + 5, 4, 3);
+                back["creator"] = json!("codeDeployRollback");
+                self.deployments.push(back);
+                self.stopped += 1;
+                ok(json!({ "status": "Pending" }))
+            }
+            "CreateDeployment" => {
+                let status = if self.has_stack { "Succeeded" } else { "InProgress" };
+                let mut back = deployment("d-BACK", status, FIRED + 5, 4, 3);
+                back["creator"] = json!("user");
+                back["description"] = input["description"].clone();
+                self.deployments.push(back);
+                self.created += 1;
+                ok(json!({ "deploymentId": "d-BACK" }))
+            }
+            "DisableStageTransition" => {
+                self.frozen += 1;
+                ok(json!({}))
+            }
+            _ => {
+                self.notices.push(
+                    String::from_utf8_lossy(body)
+                        .replace("%20", " ")
+                        .replace('+', " "),
+                );
+                let answer = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>";
+                (200, answer.as_bytes().to_vec())
+            }
+        }
+    }
+}
+
+fn pipeline(has_stack: bool) -> Value {
+    let role = "arn:aws:iam::123456789012:role/pipeline";
+    if !has_stack {
+        return json!({ "pipeline": {
+            "name": "pipeline", "roleArn": role, "executionMode": "PARALLEL", "stages": [],
+        }});
+    }
+    let stage = |name: &str, mode: &str| {
+        json!({ "name": name, "actions": [{
+            "name": name,
+            "actionTypeId": {
+                "category": "Deploy", "owner": "AWS", "provider": "CloudFormation", "version": "1",
+            },
+            "configuration": { "ActionMode": mode, "StackName": "app", "ChangeSetName": "signalbox" },
+        }]})
+    };
+    json!({ "pipeline": {
+        "name": "pipeline", "roleArn": role, "executionMode": "SUPERSEDED",
+        "stages": [stage("Deploy", "CHANGE_SET_REPLACE"), stage("Release", "CHANGE_SET_EXECUTE")],
+    }})
+}
+
+fn group(name: &str, alarm: &str) -> Value {
+    json!({
+        "deploymentGroupName": name,
+        "alarmConfiguration": { "enabled": false, "alarms": [{ "name": alarm }] },
+    })
+}
+
+/// `DescribeAlarms`' answer; CloudWatch speaks CBOR.
+fn alarms(state: &str) -> Vec<u8> {
+    let text = |text: &str| {
+        let length = u8::try_from(text.len()).unwrap();
+        let mut bytes = if length < 24 {
+            vec![0x60 + length]
+        } else {
+            vec![0x78, length]
+        };
+        bytes.extend(text.as_bytes());
+        bytes
+    };
+    let mut out = vec![0xA1];
+    out.extend(text("MetricAlarms"));
+    out.extend([0x81, 0xA3]);
+    out.extend([text("StateValue"), text(state)].concat());
+    out.extend([text("ActionsEnabled"), vec![0xF5]].concat());
+    out.extend(text("StateTransitionedTimestamp"));
+    // Tag 1 (epoch), a 64-bit float.
+    out.extend([0xC1, 0xFB]);
+    let fired: f64 = "1800000100".parse().unwrap();
+    out.extend(fired.to_be_bytes());
+    out
+}
+
+#[derive(Debug, Clone)]
+struct Connector(Arc<Mutex<Cloud>>);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut cloud = self.0.lock().unwrap();
+        cloud.calls += 1;
+        let operation = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap_or(request.uri())
+            .to_owned();
+        let is_crash = cloud.crash.is_some_and(|(at, _)| at == cloud.calls);
+        if is_crash {
+            let name = operation.rsplit(['.', '/']).next().unwrap_or_default();
+            let reads = ["Describe", "List", "BatchGet", "Get", "configuration"];
+            cloud.crashed_at_a_change = !reads.iter().any(|read| name.starts_with(read));
+        }
+        if is_crash && cloud.crash.is_some_and(|(_, has_effect)| !has_effect) {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        let (status, body) = cloud.answer(&operation, request.body().bytes().unwrap_or_default());
+        if is_crash {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        let is_missing = status == 404;
+        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        if is_missing {
+            response
+                .headers_mut()
+                .insert("x-amzn-errortype", "ResourceNotFoundException");
+        }
+        if operation.contains("DescribeAlarms") {
+            response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
+            response.headers_mut().insert("content-type", "application/cbor");
+        }
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+pub(super) struct Case {
+    pub(super) cloud: Arc<Mutex<Cloud>>,
+    pub(super) app: App,
+}
+
+pub(super) fn case(cloud: Cloud) -> Case {
+    let cloud = Arc::new(Mutex::new(cloud));
+    let connector = SharedHttpConnector::new(Connector(cloud.clone()));
+    let credentials = Credentials::new("a", "b", None, None, "test");
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .sleep_impl(TokioSleep::new())
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let config = Config {
+        pipeline: "pipeline".parse().unwrap(),
+        release_stage: "Release".parse().unwrap(),
+        application: "app".parse().unwrap(),
+        group: "app-live".parse().unwrap(),
+        function: "app".parse().unwrap(),
+        alias: "live".to_owned(),
+        notice_topic: "arn:aws:sns:us-east-1:123456789012:notices".to_owned(),
+        bake: SignedDuration::from_mins(30),
+    };
+    let app = App {
+        config,
+        ledger: Ledger::memory(),
+        alarms: aws_sdk_cloudwatch::Client::new(&sdk),
+        deployments: aws_sdk_codedeploy::Client::new(&sdk),
+        functions: aws_sdk_lambda::Client::new(&sdk),
+        pipelines: aws_sdk_codepipeline::Client::new(&sdk),
+        topics: aws_sdk_sns::Client::new(&sdk),
+    };
+    Case { cloud, app }
+}
+
+impl Case {
+    /// Delivers the alarm so many seconds after it fired; `None` where the function crashed over it.
+    pub(super) async fn deliver(&self, after: i64) -> Option<Result<Outcome, Failure>> {
+        let now = Timestamp::from_second(FIRED + after).unwrap();
+        let at = Timestamp::from_second(FIRED).unwrap().to_string();
+        let event =
+            json!({ "detail": { "alarmName": "errors", "state": { "value": "ALARM", "timestamp": at } } });
+        self.invoke(event, now).await
+    }
+
+    pub(super) async fn invoke(&self, event: Value, now: Timestamp) -> Option<Result<Outcome, Failure>> {
+        let invocation = Invocation {
+            now,
+            deadline: now + SignedDuration::from_secs(60),
+            request_id: "r".to_owned(),
+        };
+        let limit = std::time::Duration::from_secs(60);
+        let handled = tokio::time::timeout(limit, handle(event, &self.app, invocation)).await;
+        handled
+            .ok()
+            .map(|result| result.map(|answer| answer.outcome).map_err(Failure::from))
+    }
+}

@@ -1,0 +1,60 @@
+//! How the stack follows its alias.
+
+use super::cloud::{Cloud, case};
+use super::*;
+
+fn cloud() -> Cloud {
+    let mut cloud = Cloud::new("Succeeded");
+    cloud.has_stack = true;
+    cloud
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stack_follows_by_one_rollback_of_each_stage() {
+    let case = case(cloud());
+    for after in [1, 62] {
+        let outcome = case.deliver(after).await.unwrap().unwrap();
+        assert!(matches!(outcome, Outcome::Redeployed { .. }), "{outcome:?}");
+    }
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!(cloud.rolled_back, ["Deploy", "Release"]);
+    assert_eq!((cloud.created, cloud.notices.len()), (1, 1));
+    assert!(
+        cloud.notices[0].contains("is rolled back to run bb-2"),
+        "{:?}",
+        cloud.notices
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_stack_cannot_follow_a_person_is_paged_once() {
+    let mut cloud = cloud();
+    cloud.refused = Some("RollbackStage");
+    let case = case(cloud);
+    for after in [1, 62] {
+        let failure = case.deliver(after).await.unwrap().unwrap_err();
+        assert!(failure.message().contains("RollbackStage"), "{failure:?}");
+    }
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!(
+        (cloud.created, cloud.frozen, cloud.notices.len()),
+        (1, 1, 2),
+        "{:?}",
+        cloud.notices
+    );
+    assert!(cloud.notices[1].contains("Needs a person"), "{:?}", cloud.notices);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_is_busy_is_waited_for_as_long_as_there_is_time_and_tried_again() {
+    let mut cloud = cloud();
+    cloud.stage_is_busy = true;
+    let case = case(cloud);
+    // The invocation's time is over.
+    assert!(case.deliver(1).await.is_none());
+    case.cloud.lock().unwrap().stage_is_busy = false;
+    assert!(case.deliver(62).await.unwrap().is_ok());
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!(cloud.rolled_back, ["Deploy", "Release"]);
+    assert_eq!((cloud.created, cloud.notices.len()), (1, 1));
+}

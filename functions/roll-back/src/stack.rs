@@ -1,0 +1,329 @@
+//! Brings the stack to where the alias is, by rolling stages of the pipeline back.
+//!
+//! In this order: the redeployment first, since it is quick and users wait for it; then, when CodeDeploy is
+//! done with it (a group has one deployment at a time) and the stage is free, the stages. `RollbackStage`
+//! has no idempotency token, so that each is claimed. What does not come about in the time of one invocation
+//! is tried again with the event; what never does, a person is told.
+
+use std::time::Duration;
+
+use aws_sdk_codepipeline::types::{
+    ActionDeclaration, ExecutionMode, ExecutionType, PipelineDeclaration, PipelineExecutionStatus,
+    PipelineExecutionSummary, StageExecutionStatus,
+};
+use jiff::{SignedDuration, Timestamp};
+use signalbox_bootstrap::Invocation;
+use signalbox_decision::names::{DeploymentGroupName, DeploymentId, ExecutionId, StageName, VersionNumber};
+use signalbox_decision::rollback::stack::{Facts, StackAction, StackBack, Stage, stack_back};
+use signalbox_decision::rollback::{Deployment, Status};
+use signalbox_decision::text::shown;
+use signalbox_ledger::ClaimKey;
+use tracing::info;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::facts::deployment;
+use crate::once::{Claimed, once};
+use crate::run::{self, Attributed};
+use crate::tell::publish;
+use crate::versions::succeeded;
+
+/// What is kept of the invocation's time for saying how far it came.
+const FAREWELL: SignedDuration = SignedDuration::from_secs(12);
+/// Lambda tries an event again after one minute and after two more: past this age there is no further try.
+const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
+/// Between two looks at what somebody else is doing.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How many deployments back the one of the good version is looked for.
+const FARTHEST: usize = 20;
+
+/// What was rolled back, and by what.
+pub(crate) struct Back<'a> {
+    pub(crate) group: &'a DeploymentGroupName,
+    pub(crate) undone: &'a Deployment,
+    pub(crate) run: &'a Attributed,
+    /// The deployment that brings the good version back.
+    pub(crate) by: &'a DeploymentId,
+    pub(crate) good: &'a VersionNumber,
+    /// When it all began.
+    pub(crate) since: Timestamp,
+}
+
+/// Decides how the stack follows. Only read while the undone deployment's run is still the newest thing that
+/// happened to the stack, which the arbiter has made sure of.
+pub(crate) async fn plan(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
+    if !back.undone.by_stack {
+        return Ok(StackBack::NotNeeded);
+    }
+    let (pipeline, runs) = tokio::try_join!(declaration(app), runs(app))?;
+    let target = target(app, back, &runs).await?;
+    let bad = back.run.as_ref().ok().map(|run| &run.execution);
+    let is_other = |run: &&PipelineExecutionSummary| {
+        run.status() == Some(&PipelineExecutionStatus::InProgress)
+            && run.execution_type() != Some(&ExecutionType::Rollback)
+            && run.pipeline_execution_id() != bad.map(ExecutionId::as_str)
+    };
+    let others = runs.iter().filter(is_other);
+    let facts = Facts {
+        by_stack: true,
+        is_parallel: pipeline.execution_mode() == Some(&ExecutionMode::Parallel),
+        stages: pipeline
+            .stages()
+            .iter()
+            .filter_map(|stage| {
+                Some(Stage {
+                    name: StageName::new(stage.name()).ok()?,
+                    stacks: stage.actions().iter().filter_map(stack_action).collect(),
+                })
+            })
+            .collect(),
+        target,
+        others: others
+            .filter_map(|run| ExecutionId::new(run.pipeline_execution_id()?).ok())
+            .collect(),
+    };
+    Ok(stack_back(&app.config.release_stage, &facts))
+}
+
+fn stack_action(action: &ActionDeclaration) -> Option<StackAction> {
+    let is_stack = action
+        .action_type_id()
+        .is_some_and(|kind| kind.provider() == "CloudFormation");
+    let configuration = action.configuration().filter(|_| is_stack)?;
+    Some(StackAction {
+        mode: configuration.get("ActionMode")?.clone(),
+        stack: configuration.get("StackName")?.clone(),
+        change_set: configuration.get("ChangeSetName").cloned(),
+    })
+}
+
+async fn declaration(app: &App) -> Result<PipelineDeclaration, Error> {
+    let answer = app
+        .pipelines
+        .get_pipeline()
+        .name(app.config.pipeline.as_str())
+        .send()
+        .await
+        .map_err(|error| Error::aws("GetPipeline", &error))?;
+    answer
+        .pipeline
+        .ok_or_else(|| Error::Unsettled("CodePipeline did not say what the pipeline is".to_owned()))
+}
+
+/// The newest hundred runs.
+async fn runs(app: &App) -> Result<Vec<PipelineExecutionSummary>, Error> {
+    let answer = app
+        .pipelines
+        .list_pipeline_executions()
+        .pipeline_name(app.config.pipeline.as_str())
+        .max_results(100)
+        .send()
+        .await
+        .map_err(|error| Error::aws("ListPipelineExecutions", &error))?;
+    Ok(answer.pipeline_execution_summaries.unwrap_or_default())
+}
+
+/// The run that brought the good version. `RollbackStage` takes no run that is itself a rollback: then the
+/// one that it repeated.
+async fn target(
+    app: &App,
+    back: &Back<'_>,
+    runs: &[PipelineExecutionSummary],
+) -> Result<Result<ExecutionId, String>, Error> {
+    let actions = run::actions(app).await;
+    let unknown = format!("no run is known to have brought version {}", back.good);
+    for id in succeeded(app, back.group).await?.into_iter().take(FARTHEST) {
+        let earlier = deployment(app, &id).await?;
+        if earlier.to != *back.good || !earlier.by_stack || earlier.created >= back.undone.created {
+            continue;
+        }
+        let found = match run::of_deployment(app, earlier.created, &actions).await {
+            Ok(found) => found.execution,
+            Err(reason) => return Ok(Err(format!("{unknown}: {reason}"))),
+        };
+        let summary = runs
+            .iter()
+            .find(|run| run.pipeline_execution_id() == Some(found.as_str()));
+        let repeated = summary
+            .and_then(|run| run.rollback_metadata())
+            .and_then(|rollback| rollback.rollback_target_pipeline_execution_id());
+        return Ok(match repeated {
+            None => Ok(found),
+            Some(repeated) => ExecutionId::new(repeated).map_err(|error| error.to_string()),
+        });
+    }
+    Ok(Err(unknown))
+}
+
+/// What people are told of the plan.
+pub(crate) fn in_words(back: &Back<'_>, plan: &StackBack) -> Option<String> {
+    let version = &back.undone.to;
+    match plan {
+        StackBack::NotNeeded => None,
+        StackBack::RollBackStages { target, stages } => {
+            let stages: Vec<&str> = stages.iter().map(StageName::as_str).collect();
+            Some(format!(
+                "The stack still says version {version}. It follows: stage {} is rolled back to run {target}.",
+                stages.join(", then ")
+            ))
+        }
+        StackBack::ByHand { reason } => Some(format!(
+            "The stack still says version {version}, and does not follow by itself: {}. Bring it back with the \
+             next run, or by hand.",
+            shown(reason, 500)
+        )),
+    }
+}
+
+/// Carries the plan out; where a person has to, the notice has said so.
+pub(crate) async fn follow(
+    app: &App,
+    back: &Back<'_>,
+    plan: &StackBack,
+    invocation: &Invocation,
+) -> Result<(), Error> {
+    let StackBack::RollBackStages { target, stages } = plan else {
+        return Ok(());
+    };
+    match roll_back(app, back, target, stages, invocation).await {
+        Ok(()) => Ok(()),
+        Err(Error::Unsettled(reason)) if invocation.now.duration_since(back.since) < LAST_TRY => {
+            Err(Error::Unsettled(reason))
+        }
+        Err(cause) => {
+            let claimed = Claimed {
+                key: ClaimKey::new("page-stack", back.undone.id.as_str()),
+                what: back.undone.id.as_str(),
+                payload: "",
+            };
+            once(app, claimed, invocation, async |_| {
+                let body = format!(
+                    "The alias of {} is back on version {}, and its stack still says version {}: {}.\n\nBring the stack \
+                     back with the next run, or roll these stages of pipeline {} back to run {target}: {stages:?}.\n",
+                    back.undone.function,
+                    back.good,
+                    back.undone.to,
+                    shown(&cause.to_string(), 1000),
+                    app.config.pipeline,
+                );
+                let title = format!("Needs a person: the stack of {} is apart", back.undone.function);
+                publish(app, &title, &body).await?;
+                Ok("paged".to_owned())
+            })
+            .await?;
+            Err(cause)
+        }
+    }
+}
+
+async fn roll_back(
+    app: &App,
+    back: &Back<'_>,
+    target: &ExecutionId,
+    stages: &[StageName],
+    invocation: &Invocation,
+) -> Result<(), Error> {
+    let limit = invocation.deadline - FAREWELL;
+    wait(limit, "the redeployment to end", async || {
+        match deployment(app, back.by.as_str()).await?.status {
+            Status::InFlight => Ok(None),
+            Status::Succeeded => Ok(Some(())),
+            Status::Failed | Status::Stopped => Err(Error::Deployment {
+                deployment: back.by.to_string(),
+                problem: "it did not bring the good version back".to_owned(),
+            }),
+        }
+    })
+    .await?;
+    for (at, stage) in stages.iter().enumerate() {
+        wait(limit, "the stage to be free", async || {
+            Ok((!is_running(app, stage).await?).then_some(()))
+        })
+        .await?;
+        let claimed = Claimed {
+            key: ClaimKey::new("rollback-stage", format!("{}/{stage}", back.undone.id)),
+            what: back.undone.id.as_str(),
+            payload: target.as_str(),
+        };
+        let run = once(app, claimed, invocation, async |_| {
+            roll_back_stage(app, stage, target).await
+        })
+        .await?;
+        info!(%stage, %target, run, "the stage is being rolled back");
+        // What the last one does is its own affair, and the stage's success or failure is told by track-run.
+        if at + 1 < stages.len() {
+            wait(limit, "the stage's rollback", async || ended(app, &run).await).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks again and again until there is something, or the time is over.
+async fn wait<T>(
+    limit: Timestamp,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if Timestamp::now() >= limit {
+            return Err(Error::Unsettled(format!("waited in vain for {what}")));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn is_running(app: &App, stage: &StageName) -> Result<bool, Error> {
+    let state = app
+        .pipelines
+        .get_pipeline_state()
+        .name(app.config.pipeline.as_str())
+        .send()
+        .await
+        .map_err(|error| Error::aws("GetPipelineState", &error))?;
+    let latest = state
+        .stage_states()
+        .iter()
+        .find(|state| state.stage_name() == Some(stage.as_str()))
+        .and_then(|state| state.latest_execution());
+    Ok(latest.is_some_and(|latest| {
+        matches!(
+            latest.status(),
+            StageExecutionStatus::InProgress | StageExecutionStatus::Stopping
+        )
+    }))
+}
+
+async fn roll_back_stage(app: &App, stage: &StageName, target: &ExecutionId) -> Result<String, Error> {
+    let answer = app
+        .pipelines
+        .rollback_stage()
+        .pipeline_name(app.config.pipeline.as_str())
+        .stage_name(stage.as_str())
+        .target_pipeline_execution_id(target.as_str())
+        .send()
+        .await
+        .map_err(|error| Error::aws("RollbackStage", &error))?;
+    Ok(answer.pipeline_execution_id().to_owned())
+}
+
+async fn ended(app: &App, run: &str) -> Result<Option<()>, Error> {
+    let answer = app
+        .pipelines
+        .get_pipeline_execution()
+        .pipeline_name(app.config.pipeline.as_str())
+        .pipeline_execution_id(run)
+        .send()
+        .await
+        .map_err(|error| Error::aws("GetPipelineExecution", &error))?;
+    match answer.pipeline_execution.and_then(|run| run.status) {
+        Some(PipelineExecutionStatus::Succeeded) => Ok(Some(())),
+        Some(PipelineExecutionStatus::InProgress) | None => Ok(None),
+        Some(other) => Err(Error::Deployment {
+            deployment: run.to_owned(),
+            problem: format!("the rollback of a stage that prepares the stack ended as {other}"),
+        }),
+    }
+}

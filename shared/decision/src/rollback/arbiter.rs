@@ -1,0 +1,189 @@
+//! What an alarm means for one deployment group.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::facts::{AlarmNow, Deployment, Facts, Status};
+use super::good::good_version;
+use crate::names::{AlarmName, DeploymentId, VersionNumber};
+
+/// What to do.
+#[must_use = "an unread decision rolls nothing back"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Stop the deployment in flight and let CodeDeploy move the traffic back.
+    StopDeployment {
+        /// The deployment.
+        deployment: Box<Deployment>,
+    },
+    /// The deployment has succeeded and still bakes: bring the previous good version back by a new one.
+    Redeploy {
+        /// The deployment that brought the bad version.
+        undone: Box<Deployment>,
+        /// The version to bring back.
+        version: VersionNumber,
+    },
+    /// An earlier try of this event has rolled it back, or found it rolled back, and may have crashed before
+    /// all that follows from that (the freeze, the notice) was done.
+    Finish {
+        /// What was rolled back.
+        deployment: Box<Deployment>,
+        /// Whether somebody else had done it.
+        is_report: bool,
+        /// The deployment that brings a good version back, and which one, where the undone one had
+        /// succeeded.
+        by: Option<(DeploymentId, VersionNumber)>,
+    },
+    /// Somebody else is already at it; say so and do nothing.
+    ReportOnly {
+        /// The deployment.
+        deployment: Box<Deployment>,
+        /// Who, and since when.
+        reason: String,
+    },
+    /// There is something to roll back and no way to do it: a person must decide.
+    Page {
+        /// The deployment that brought the bad version.
+        deployment: DeploymentId,
+        /// What is wrong and what was left alone.
+        reason: String,
+    },
+    /// Nothing to do.
+    Nothing {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Decides what `alarm` means, at `now`. `bake` is how long after its success a deployment is still
+/// taken to be the cause of an alarm.
+pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
+    let nothing = |reason: String| Decision::Nothing { reason };
+    if let Some(finish) = begun_before(facts) {
+        return finish;
+    }
+    let group = &facts.group.name;
+    if facts.link.is_none() {
+        return nothing(format!(
+            "alarm {alarm} does not speak for deployment group {group}: it is not one of the group's alarms"
+        ));
+    }
+    let Some(state) = &facts.alarm else {
+        return nothing(format!("alarm {alarm} no longer exists"));
+    };
+    if !state.in_alarm {
+        return nothing(format!("alarm {alarm} is no longer in state ALARM"));
+    }
+    if state.suppressed {
+        return nothing(format!("the actions of alarm {alarm} are suppressed"));
+    }
+    let Some(newest) = &facts.newest else {
+        return nothing(format!(
+            "deployment group {group} has had no deployment that alarms could speak of"
+        ));
+    };
+    if newest.is_rollback {
+        if let Some(undone) = &facts.undone
+            && speaks_of(state, undone, bake)
+        {
+            return Decision::ReportOnly {
+                deployment: Box::new(undone.clone()),
+                reason: format!("deployment {} rolls it back already", newest.id),
+            };
+        }
+        return nothing(format!(
+            "deployment {} is itself a rollback, and no rollback is rolled back",
+            newest.id
+        ));
+    }
+    if state.since < newest.created {
+        return nothing(format!(
+            "alarm {alarm} was red before deployment {} began, so it speaks of an earlier one",
+            newest.id
+        ));
+    }
+    if newest.alarms_overridden {
+        return nothing(format!(
+            "the alarms are overridden for deployment {}: a person decided that",
+            newest.id
+        ));
+    }
+    match newest.status {
+        Status::InFlight if facts.group.codedeploy_acts => Decision::ReportOnly {
+            deployment: Box::new(newest.clone()),
+            reason: "CodeDeploy itself stops deployments of this group on its alarms".to_owned(),
+        },
+        Status::InFlight => Decision::StopDeployment {
+            deployment: Box::new(newest.clone()),
+        },
+        Status::Stopped if !speaks_of(state, newest, bake) => nothing(format!(
+            "alarm {alarm} fired long after deployment {} had been stopped",
+            newest.id
+        )),
+        Status::Stopped => Decision::ReportOnly {
+            deployment: Box::new(newest.clone()),
+            reason: "the deployment is already stopped".to_owned(),
+        },
+        Status::Failed => Decision::ReportOnly {
+            deployment: Box::new(newest.clone()),
+            reason: "the deployment has already failed".to_owned(),
+        },
+        Status::Succeeded => after_success(newest, facts, bake, now),
+    }
+}
+
+/// What is left to do where an earlier try of this event has had its effect. Where it has had none (it
+/// crashed before, or the deployment finished first), everything is decided anew.
+fn begun_before(facts: &Facts) -> Option<Decision> {
+    let begun = facts.begun.as_ref()?;
+    let newest = facts.newest.as_ref()?;
+    let deployment = if newest.is_rollback {
+        facts.undone.as_ref()?
+    } else {
+        newest
+    };
+    if deployment.id != begun.deployment || !(newest.is_rollback || deployment.status == Status::Stopped) {
+        return None;
+    }
+    let by = (deployment.status == Status::Succeeded).then(|| (newest.id.clone(), newest.to.clone()));
+    Some(Decision::Finish {
+        deployment: Box::new(deployment.clone()),
+        is_report: begun.is_report,
+        by,
+    })
+}
+
+/// Whether the alarm fired while the deployment was under way, or within the bake window after its end.
+fn speaks_of(alarm: &AlarmNow, deployment: &Deployment, bake: SignedDuration) -> bool {
+    let long_over = deployment
+        .completed
+        .is_some_and(|completed| alarm.since.duration_since(completed) > bake);
+    !deployment.alarms_overridden && deployment.created <= alarm.since && !long_over
+}
+
+fn after_success(newest: &Deployment, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
+    let completed = newest.completed.unwrap_or(newest.created);
+    let age = now.duration_since(completed);
+    if age > bake {
+        return Decision::Nothing {
+            reason: format!(
+                "deployment {} succeeded {} minutes ago, past its bake window of {} minutes",
+                newest.id,
+                age.as_mins(),
+                bake.as_mins()
+            ),
+        };
+    }
+    match good_version(&newest.to, &facts.candidates) {
+        Ok(version) => Decision::Redeploy {
+            undone: Box::new(newest.clone()),
+            version: version.clone(),
+        },
+        Err(why) => Decision::Page {
+            deployment: newest.id.clone(),
+            reason: format!("version {} of {} is bad, and {why}", newest.to, newest.function),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
