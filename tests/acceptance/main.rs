@@ -30,6 +30,11 @@ mod parsing;
 mod permissions;
 mod process;
 mod rejections;
+mod rollback;
+mod rollback_cloud;
+mod rollback_group;
+mod rollback_pipeline;
+mod rollback_strategies;
 mod runs;
 mod site;
 mod slack;
@@ -293,6 +298,33 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h73_a_notice_that_was_sent_twice_is_one_notice,
             h78_only_what_failed_of_a_batch_is_done_again,
             h79_what_cloudwatch_would_refuse_is_dropped_and_counted,
+        },
+        rollback::{
+            a_canary_that_fails_is_stopped_frozen_remembered_and_told_once,
+            h86_a_stale_alarm_changes_nothing,
+            h87_an_alarm_that_flaps_twenty_times_stops_once,
+            h88_of_two_groups_with_one_alarm_each_the_right_one_is_stopped,
+            h89_the_previous_deployments_alarm_changes_nothing,
+            h90_a_rollback_is_never_rolled_back,
+            h91_where_codedeploy_was_faster_it_is_only_reported,
+            h92_what_has_succeeded_is_taken_back_within_its_bake_window_once,
+            h93_a_suppressed_composite_alarm_changes_nothing,
+            h94_with_no_good_version_a_person_is_paged,
+            h96_a_deleted_alarm_changes_nothing,
+            h97_a_newer_deployment_that_has_begun_is_left_alone,
+            a_composite_alarm_speaks_for_the_group_that_lists_it_or_its_red_child,
+            a_tag_on_the_alarm_names_the_group,
+            a_person_commands_by_invoking_the_function,
+        },
+        rollback_pipeline::{
+            what_fails_after_its_release_is_taken_back_and_its_stack_follows,
+        },
+        rollback_strategies::{
+            all_at_once_moves_everything_in_one_step,
+            a_canary_waits_with_a_tenth,
+            a_linear_shift_goes_in_equal_steps,
+            a_custom_configuration_shifts_as_it_says,
+            a_linear_shift_that_fails_goes_back_at_once,
         },
         sweep::{
             h07_a_run_whose_every_event_is_lost_is_repaired,

@@ -15,6 +15,8 @@ use signalbox_local::running::{Options, Running};
 use signalbox_local_eventbridge::DeliveryFaults;
 use tokio::time::{sleep, timeout};
 
+use crate::rollback_cloud::RollbackCloud;
+
 /// The first approver.
 pub(crate) const ANN: &str = "ann@example.com";
 /// The second approver.
@@ -37,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) running: Running,
     pub(crate) installed: Installed,
+    /// The cloud of the rollbacks' trials, once one of them runs.
+    pub(crate) rollbacks: tokio::sync::OnceCell<Arc<RollbackCloud>>,
     /// Runs whose events are lost.
     lost: Arc<Mutex<HashSet<String>>>,
 }
@@ -81,6 +85,7 @@ impl World {
         let world = Self {
             running,
             installed,
+            rollbacks: tokio::sync::OnceCell::new(),
             lost,
         };
         world.create_pipeline().await?;
@@ -105,6 +110,9 @@ impl World {
     }
 
     pub(crate) async fn stop(&self) {
+        if let Some(rollbacks) = self.rollbacks.get() {
+            rollbacks.running.shut_down().await;
+        }
         self.running.shut_down().await;
     }
 
