@@ -58,9 +58,9 @@ pub(crate) async fn once(
             Ok(result)
         }
         Err(error) => {
-            // AWS answered, and refused for good: there was no effect, and nobody need wait for the
-            // deadline. After a fault of AWS's own nobody knows.
-            if matches!(&error, Error::Aws { failure, .. } if failure.code.is_some() && !failure.retryable) {
+            // AWS refused: there was no effect, and nobody need wait for the deadline. After a fault of AWS's
+            // own nobody knows.
+            if matches!(&error, Error::Aws { failure, .. } if failure.refused) {
                 app.ledger.release(claim, invocation.now).await?;
             }
             Err(error)
