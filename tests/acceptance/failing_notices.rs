@@ -159,7 +159,7 @@ async fn put_metrics(world: &World, data: Value) -> (StatusCode, String) {
 pub(crate) async fn h79_what_cloudwatch_would_refuse_is_dropped_and_counted(world: &World) {
     // One datum that it cannot take costs the whole request.
     let metric = |value: f64, dimensions: usize| Metric {
-        name: "Runs",
+        name: "Runs".into(),
         value,
         unit: Unit::Count,
         dimensions: (0..dimensions).map(|n| ("Name", n.to_string())).collect(),

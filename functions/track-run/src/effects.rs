@@ -145,7 +145,7 @@ async fn put(app: &App, metrics: Vec<Metric>, now: Timestamp, _claim: &Claim) ->
     if dropped > 0 {
         let value = f64::from(u32::try_from(dropped).unwrap_or(u32::MAX));
         kept.push(Metric {
-            name: "MetricsDropped",
+            name: "MetricsDropped".into(),
             value,
             unit: Unit::Count,
             dimensions: Vec::new(),
@@ -166,6 +166,9 @@ fn datum(metric: Metric, now: Timestamp) -> MetricDatum {
     let unit = match metric.unit {
         Unit::Count => StandardUnit::Count,
         Unit::Seconds => StandardUnit::Seconds,
+        Unit::Milliseconds => StandardUnit::Milliseconds,
+        Unit::Percent => StandardUnit::Percent,
+        Unit::None => StandardUnit::None,
     };
     let dimensions = metric
         .dimensions

@@ -1,45 +1,88 @@
 //! What the measurements of a deployed version mean: passed, failed, or inconclusive, with the numbers.
 //!
 //! *Inconclusive* is not *failed*: it says that there was too little to judge by. It is never *passed*
-//! either: no data is no proof.
+//! either: no data is no proof. What becomes of it is the policy's to say ([`policy::Inconclusive`]).
 
+pub mod canary;
 mod checks;
-mod comparison;
+pub mod job;
+pub mod known_bad;
+pub mod lines;
+mod measurement;
+pub mod policy;
+pub mod preflight;
+pub mod statistics;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use checks::{Answer, Probe, error_handling, invocation, load, logs, performance};
-pub use comparison::{VersionMetrics, comparison};
+pub use checks::{Answer, LogFacts, Probe, Timed, error_handling, invocation, load, logs, performance};
+pub use measurement::{Measurement, metrics};
+use policy::{Inconclusive, Policy};
 
-/// The five checks, and the comparison of two versions.
+/// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// The function answers a sound request.
+    /// The validation itself: it could be made, in time.
+    Validation,
+    /// The document that says how to validate is sound.
+    Policy,
+    /// The deployment group's alarms can see the new version.
+    Preflight,
+    /// The new version is not one that was rolled back before.
+    KnownBad,
+    /// The function answers sound requests.
     Invocation,
-    /// The function refuses bad requests, and does not break over them.
+    /// The function refuses bad requests, the right way.
     ErrorHandling,
-    /// Durations stay within the bound.
+    /// Durations stay within their bounds, and near the live version's.
     Performance,
     /// Concurrent requests are answered, none is throttled.
     Load,
-    /// No error stands in the logs since the deployment began.
+    /// The logs since the deployment began hold what they must, and nothing that they must not.
     Logs,
-    /// The new version does not do worse than the old one on the same metrics.
-    Comparison,
+    /// The new version does no worse than the old one under the same traffic.
+    Canary,
+    /// Nothing went wrong while a job of the pipeline watched.
+    Watch,
+}
+
+impl Check {
+    /// Its name, as in policies, parameters of jobs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Policy => "policy",
+            Self::Preflight => "preflight",
+            Self::KnownBad => "known-bad",
+            Self::Invocation => "invocation",
+            Self::ErrorHandling => "error-handling",
+            Self::Performance => "performance",
+            Self::Load => "load",
+            Self::Logs => "logs",
+            Self::Canary => "canary",
+            Self::Watch => "watch",
+        }
+    }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Validation => "the validation itself",
+            Self::Policy => "validation policy",
+            Self::Preflight => "alarms",
+            Self::KnownBad => "known bad versions",
             Self::Invocation => "basic invocation",
             Self::ErrorHandling => "error handling",
             Self::Performance => "performance",
             Self::Load => "concurrent load",
             Self::Logs => "logs",
-            Self::Comparison => "comparison with the previous version",
+            Self::Canary => "canary against the old version",
+            Self::Watch => "watch",
         })
     }
 }
@@ -67,7 +110,7 @@ impl fmt::Display for Verdict {
 }
 
 /// One check's result, with the numbers behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which check.
     pub check: Check,
@@ -75,70 +118,82 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The numbers, in a sentence.
     pub evidence: String,
+    /// The numbers, for machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<Measurement>,
 }
 
 impl Finding {
-    pub(crate) fn new(check: Check, verdict: Verdict, evidence: impl Into<String>) -> Self {
+    /// A finding without numbers.
+    #[must_use]
+    pub fn new(check: Check, verdict: Verdict, evidence: impl Into<String>) -> Self {
         Self {
             check,
             verdict,
             evidence: evidence.into(),
+            measurements: Vec::new(),
         }
     }
-}
 
-/// The bounds that the checks hold a version to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bounds {
-    /// The 95th percentile of the durations must not exceed this (milliseconds).
-    pub max_p95_ms: f64,
-    /// Of a hundred requests, at most this many may fail.
-    pub max_error_percent: f64,
-    /// Fewer requests than this to a version are too few to judge it by.
-    pub min_samples: u64,
-    /// The new version's median duration may be this many times the old one's.
-    pub max_slowdown: f64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            max_p95_ms: 3000.0,
-            max_error_percent: 1.0,
-            min_samples: 10,
-            max_slowdown: 2.0,
-        }
+    fn with(mut self, measurements: impl IntoIterator<Item = Measurement>) -> Self {
+        self.measurements.extend(measurements);
+        self
     }
 }
 
 /// All findings and what they come to together.
 #[must_use = "an unread report validates nothing"]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The worst of the findings; inconclusive where there is none.
     pub verdict: Verdict,
+    /// What an inconclusive verdict does, as the policy says.
+    pub passes: bool,
     /// Each check's result.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
     /// Sums findings up.
-    pub fn of(findings: Vec<Finding>) -> Self {
+    pub fn of(findings: Vec<Finding>, inconclusive: Inconclusive) -> Self {
         let verdict = findings
             .iter()
             .map(|finding| finding.verdict)
             .max()
             .unwrap_or(Verdict::Inconclusive);
-        Self { verdict, findings }
+        let passes = match verdict {
+            Verdict::Passed => true,
+            Verdict::Inconclusive => inconclusive == Inconclusive::Pass,
+            Verdict::Failed => false,
+        };
+        Self {
+            verdict,
+            passes,
+            findings,
+        }
     }
 
-    /// Whether traffic may go on: only a pass lets it.
+    /// The report where the policy is malformed: whoever wrote it meant something else than the default.
+    pub fn without_policy(place: &str, mistakes: &policy::Mistakes) -> Self {
+        let evidence = format!("the validation policy {place} has {mistakes}");
+        let finding = Finding::new(Check::Policy, Verdict::Failed, evidence);
+        Self::of(vec![finding], Policy::default().inconclusive)
+    }
+
+    /// The report where no verdict could be reached, with what had been found by then: whoever waits is told
+    /// that there is no pass.
+    pub fn broken_off(mut findings: Vec<Finding>, why: impl Into<String>) -> Self {
+        findings.push(Finding::new(Check::Validation, Verdict::Failed, why));
+        Self::of(findings, Inconclusive::Fail)
+    }
+
+    /// Whether traffic may go on.
     #[must_use]
     pub fn lets_traffic_on(&self) -> bool {
-        self.verdict == Verdict::Passed
+        self.passes
     }
 
-    /// The report for people, one line a check, at most `max` characters.
+    /// The report for people, one clause a check, the worst first, at most `max` characters.
     #[must_use]
     pub fn summary(&self, max: usize) -> String {
         let mut lines: Vec<&Finding> = self.findings.iter().collect();
@@ -147,7 +202,13 @@ impl Report {
             .iter()
             .map(|f| format!("{} {}: {}", f.check, f.verdict, f.evidence))
             .collect();
-        crate::text::cut(&format!("{}. {}", self.verdict, text.join("; ")), max).to_owned()
+        let let_on = if self.verdict == Verdict::Inconclusive && self.passes {
+            " (let on by the policy)"
+        } else {
+            ""
+        };
+        let all = format!("{}{let_on}. {}", self.verdict, text.join("; "));
+        crate::text::cut(&all, max).to_owned()
     }
 }
 
@@ -159,23 +220,49 @@ mod tests {
         Finding::new(Check::Load, verdict, "x")
     }
 
+    fn report(verdicts: &[Verdict], inconclusive: Inconclusive) -> Report {
+        Report::of(
+            verdicts.iter().map(|verdict| finding(*verdict)).collect(),
+            inconclusive,
+        )
+    }
+
     #[test]
     fn the_worst_finding_counts_and_nothing_at_all_is_inconclusive() {
-        assert_eq!(Report::of(vec![]).verdict, Verdict::Inconclusive);
-        assert!(!Report::of(vec![]).lets_traffic_on());
-        let mixed = Report::of(vec![finding(Verdict::Passed), finding(Verdict::Inconclusive)]);
-        assert_eq!(mixed.verdict, Verdict::Inconclusive);
-        let bad = Report::of(vec![finding(Verdict::Failed), finding(Verdict::Inconclusive)]);
-        assert_eq!(bad.verdict, Verdict::Failed);
-        assert!(Report::of(vec![finding(Verdict::Passed)]).lets_traffic_on());
+        use Verdict::{Failed, Inconclusive as Unclear, Passed};
+        for (verdicts, verdict) in [
+            (vec![], Unclear),
+            (vec![Passed, Unclear], Unclear),
+            (vec![Failed, Unclear], Failed),
+            (vec![Passed], Passed),
+        ] {
+            let report = report(&verdicts, Inconclusive::Fail);
+            assert_eq!(
+                (report.verdict, report.lets_traffic_on()),
+                (verdict, verdict == Passed)
+            );
+        }
+    }
+
+    #[test]
+    fn policy_lets_the_inconclusive_on_and_never_the_failed() {
+        let unclear = report(&[Verdict::Inconclusive], Inconclusive::Pass);
+        assert!(unclear.lets_traffic_on());
+        assert!(
+            unclear
+                .summary(100)
+                .starts_with("inconclusive (let on by the policy)")
+        );
+        assert!(!report(&[Verdict::Failed], Inconclusive::Pass).lets_traffic_on());
     }
 
     #[test]
     fn a_summary_names_the_worst_first() {
-        let report = Report::of(vec![
+        let findings = vec![
             Finding::new(Check::Invocation, Verdict::Passed, "1 of 1"),
             Finding::new(Check::Performance, Verdict::Failed, "p95 5000 ms > 3000 ms"),
-        ]);
+        ];
+        let report = Report::of(findings, Inconclusive::Fail);
         assert_eq!(
             report.summary(200),
             "failed. performance failed: p95 5000 ms > 3000 ms; basic invocation passed: 1 of 1"

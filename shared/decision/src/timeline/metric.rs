@@ -1,27 +1,35 @@
 //! Delivery metrics, and what CloudWatch takes of them.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// One datum for `PutMetricData`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Metric {
     /// Its name, such as `RunsSucceeded`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value, in `unit`.
     pub value: f64,
-    /// Count or seconds.
+    /// What `value` counts or measures.
     pub unit: Unit,
     /// Its dimensions, name and value.
     pub dimensions: Vec<(&'static str, String)>,
 }
 
 /// A metric's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// How often.
     Count,
     /// How long.
     Seconds,
+    /// How long, where it is short.
+    Milliseconds,
+    /// A share.
+    Percent,
+    /// A number without a unit.
+    None,
 }
 
 /// CloudWatch refuses a whole request for one datum that it cannot take.
@@ -46,7 +54,7 @@ fn is_sendable(metric: &Metric) -> bool {
     metric.value.is_finite()
         && metric.value.abs() <= 2f64.powi(MAX_EXPONENT)
         && metric.dimensions.len() <= MAX_DIMENSIONS
-        && fits(metric.name, 255)
+        && fits(&metric.name, 255)
         && metric
             .dimensions
             .iter()
@@ -60,7 +68,7 @@ mod tests {
     fn metric(value: f64, dimensions: usize) -> Metric {
         let dimensions = (0..dimensions).map(|n| ("Name", n.to_string())).collect();
         Metric {
-            name: "Runs",
+            name: "Runs".into(),
             value,
             unit: Unit::Count,
             dimensions,

@@ -83,7 +83,7 @@ fn count_and_duration(
     dimensions: &[(&'static str, String)],
 ) -> Vec<Metric> {
     let mut metrics = vec![Metric {
-        name: count,
+        name: count.into(),
         value: 1.0,
         unit: Unit::Count,
         dimensions: dimensions.to_vec(),
@@ -91,7 +91,7 @@ fn count_and_duration(
     if let Some(took) = progress.duration() {
         let dimensions = dimensions.to_vec();
         metrics.push(Metric {
-            name: duration,
+            name: duration.into(),
             value: took.as_secs_f64(),
             unit: Unit::Seconds,
             dimensions,

@@ -1,15 +1,17 @@
 //! The five checks, each over what was measured.
 
-use super::{Bounds, Check, Finding, Verdict};
+use serde_json::Value;
+
+use super::policy::{BadRequest, Load, Performance, Refusal, Request};
+use super::statistics::{count, holm, percent, percentile, quantiles, sorted};
+use super::{Check, Finding, Measurement, Verdict};
 use crate::text::shown;
 
 /// What a version answered to one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// It answered, and did what was asked.
-    Served,
-    /// It answered that the request is wrong.
-    Refused,
+    /// It answered.
+    Answered(Value),
     /// It broke: an unhandled error, a crash, a time-out.
     Broke {
         /// The error's type and message.
@@ -24,265 +26,285 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    fn is_served(&self) -> bool {
+        matches!(self, Self::Answered(answer) if !is_refusal(answer))
+    }
+}
+
 /// One request and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     /// What came back.
     pub answer: Answer,
-    /// How long it took, as the caller saw it (milliseconds).
-    pub millis: f64,
+    /// How long it took.
+    pub took: Timed,
 }
 
-/// *Basic invocation*: the seed's own request is served.
+/// How long one request took (milliseconds).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timed {
+    /// As the caller saw it.
+    pub caller_ms: f64,
+    /// As Lambda measured it, without the environment's start.
+    pub function_ms: Option<f64>,
+}
+
+/// Whether an answer says "your request is wrong": `ok: false`, a status of 4xx, or an `error`.
+fn is_refusal(answer: &Value) -> bool {
+    answer.get("ok").and_then(Value::as_bool) == Some(false)
+        || is_4xx(answer)
+        || answer.get("error").is_some_and(|error| !error.is_null())
+}
+
+fn is_4xx(answer: &Value) -> bool {
+    let status = answer.get("statusCode").and_then(Value::as_u64);
+    status.is_some_and(|status| (400..500).contains(&status))
+}
+
+/// Whether everything that `wanted` names is in `found`, with the same value.
+fn holds(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, wanted)| found.get(name).is_some_and(|found| holds(found, wanted))),
+        _ => found == wanted,
+    }
+}
+
+/// *Basic invocation*: what must be served is served, as it must be.
 #[must_use]
-pub fn invocation(probe: Option<&Probe>) -> Finding {
+pub fn invocation(probes: &[(Request, Probe)]) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::Invocation, verdict, evidence);
-    match probe.map(|probe| &probe.answer) {
-        None => finding(Verdict::Inconclusive, "no request was made".to_owned()),
-        Some(Answer::Served) => finding(Verdict::Passed, "the request was served".to_owned()),
-        Some(Answer::Refused) => finding(Verdict::Failed, "a sound request was refused".to_owned()),
-        Some(Answer::Broke { error }) => finding(Verdict::Failed, format!("it broke: {}", shown(error, 200))),
-        Some(Answer::Throttled) => finding(Verdict::Inconclusive, "the request was throttled".to_owned()),
-        Some(Answer::Unreachable { error }) => finding(
-            Verdict::Inconclusive,
-            format!("it could not be invoked: {}", shown(error, 200)),
+    let mut unclear = None;
+    for (at, (request, probe)) in probes.iter().enumerate() {
+        let which = if probes.len() == 1 {
+            "the request".to_owned()
+        } else {
+            format!("request {} of {}", at + 1, probes.len())
+        };
+        match (&probe.answer, &request.answer) {
+            (Answer::Answered(answer), Some(wanted)) if !holds(answer, wanted) => {
+                let wanted = shown(&wanted.to_string(), 120);
+                let evidence = format!("{which} was not answered with {wanted}");
+                return finding(Verdict::Failed, evidence);
+            }
+            (Answer::Answered(answer), None) if is_refusal(answer) => {
+                return finding(Verdict::Failed, format!("{which}, a sound one, was refused"));
+            }
+            (Answer::Answered(_), _) => {}
+            (Answer::Broke { error }, _) => {
+                return finding(
+                    Verdict::Failed,
+                    format!("{which} broke it: {}", shown(error, 200)),
+                );
+            }
+            (Answer::Throttled, _) => unclear = Some(format!("{which} was throttled")),
+            (Answer::Unreachable { error }, _) => {
+                unclear = Some(format!("{which} could not be made: {}", shown(error, 200)));
+            }
+        }
+    }
+    match unclear {
+        Some(why) => finding(Verdict::Inconclusive, why),
+        None if probes.is_empty() => finding(Verdict::Inconclusive, "no request was made".to_owned()),
+        None => finding(
+            Verdict::Passed,
+            format!("{} of {} served", probes.len(), probes.len()),
         ),
     }
 }
 
-/// *Error handling*: each bad request is refused, none is served and none breaks the function.
+/// *Error handling*: each bad request is refused, in the way that the policy names.
 #[must_use]
-pub fn error_handling(probes: &[Probe]) -> Finding {
+pub fn error_handling(probes: &[(BadRequest, Probe)]) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::ErrorHandling, verdict, evidence);
-    let served = probes
-        .iter()
-        .filter(|probe| probe.answer == Answer::Served)
-        .count();
-    let refused = probes
-        .iter()
-        .filter(|probe| probe.answer == Answer::Refused)
-        .count();
-    let broke = probes.iter().find_map(|probe| match &probe.answer {
-        Answer::Broke { error } => Some(error),
-        _ => None,
-    });
-    if let Some(error) = broke {
-        return finding(
-            Verdict::Failed,
-            format!("a bad request broke it: {}", shown(error, 200)),
-        );
+    let mut answered = 0;
+    for (at, (request, probe)) in probes.iter().enumerate() {
+        let which = format!("bad request {} of {}", at + 1, probes.len());
+        let by_answer = matches!(request.refusal, Refusal::Answer | Refusal::Any);
+        match &probe.answer {
+            Answer::Answered(answer) => {
+                let refused = match request.refusal {
+                    Refusal::Answer | Refusal::Any => is_refusal(answer),
+                    Refusal::Status4xx => is_4xx(answer),
+                    Refusal::FunctionError => false,
+                };
+                if !refused {
+                    let how = match request.refusal {
+                        Refusal::Answer | Refusal::Any => "an answer that says no",
+                        Refusal::Status4xx => "a statusCode of 4xx",
+                        Refusal::FunctionError => "a function error",
+                    };
+                    let evidence = format!("{which} was answered without {how}");
+                    return finding(Verdict::Failed, evidence);
+                }
+            }
+            Answer::Broke { error } => {
+                // What ends the process is no way to refuse.
+                let ended = error.starts_with("Runtime.") || error.starts_with("Sandbox.");
+                let may_throw = matches!(request.refusal, Refusal::FunctionError | Refusal::Any);
+                if ended || !may_throw {
+                    let rather = if by_answer {
+                        ", where an answer must say no"
+                    } else {
+                        ""
+                    };
+                    let evidence = format!("{which} broke it{rather}: {}", shown(error, 200));
+                    return finding(Verdict::Failed, evidence);
+                }
+            }
+            Answer::Throttled | Answer::Unreachable { .. } => continue,
+        }
+        answered += 1;
     }
-    if served > 0 {
-        return finding(
-            Verdict::Failed,
-            format!("{served} of {} bad requests were served", probes.len()),
-        );
-    }
-    if refused == 0 || refused < probes.len() {
-        return finding(
-            Verdict::Inconclusive,
-            format!("{refused} of {} bad requests were answered", probes.len()),
-        );
+    if answered == 0 || answered < probes.len() {
+        let evidence = format!("{answered} of {} bad requests were answered", probes.len());
+        return finding(Verdict::Inconclusive, evidence);
     }
     finding(
         Verdict::Passed,
-        format!("{refused} of {refused} bad requests were refused"),
+        format!("{answered} of {answered} bad requests were refused"),
     )
 }
 
-/// *Performance*: percentiles of the served requests against the bound.
+/// *Performance*: percentiles of the served requests against their bounds, and against the live version's
+/// where it was asked the same. `alpha` is the chance of calling a version slower that is not.
 #[must_use]
-pub fn performance(probes: &[Probe], bounds: &Bounds) -> Finding {
+pub fn performance(new: &[Probe], live: Option<&[Probe]>, rules: &Performance, alpha: f64) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::Performance, verdict, evidence);
-    let mut millis: Vec<f64> = probes
-        .iter()
-        .filter(|p| p.answer == Answer::Served)
-        .map(|p| p.millis)
-        .collect();
-    if as_u64(millis.len()) < bounds.min_samples {
-        return finding(
-            Verdict::Inconclusive,
-            format!(
-                "{} requests were served, at least {} are needed",
-                millis.len(),
-                bounds.min_samples
-            ),
-        );
+    let served = |probes: &[Probe]| -> Vec<Timed> {
+        let served = probes.iter().filter(|probe| probe.answer.is_served());
+        served.map(|probe| probe.took).collect()
+    };
+    let times = served(new);
+    let caller = sorted(&times.iter().map(|took| took.caller_ms).collect::<Vec<_>>());
+    // One request in ten may be lost on the way; more is no measurement.
+    if caller.is_empty() || caller.len() * 10 < new.len() * 9 {
+        let evidence = format!("{} of {} requests were served", caller.len(), new.len());
+        return finding(Verdict::Inconclusive, evidence);
     }
-    millis.sort_by(f64::total_cmp);
-    let [p50, p95, p99] = [50, 95, 99].map(|percent| percentile(&millis, percent));
-    let evidence = format!(
-        "p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms over {} requests; bound p95 {:.0} ms",
-        millis.len(),
-        bounds.max_p95_ms
+    let [p50, p95, p99] = [50, 95, 99].map(|at| percentile(&caller, at).unwrap_or(f64::NAN));
+    let mut evidence = format!(
+        "p50 {p50:.0} ms (bound {:.0}), p95 {p95:.0} ms (bound {:.0}), p99 {p99:.0} ms (bound {:.0}) over {} \
+         requests",
+        rules.p50_ms,
+        rules.p95_ms,
+        rules.p99_ms,
+        caller.len(),
     );
-    finding(
-        if p95 <= bounds.max_p95_ms {
-            Verdict::Passed
-        } else {
-            Verdict::Failed
-        },
-        evidence,
-    )
+    let too_slow = p50 > rules.p50_ms || p95 > rules.p95_ms || p99 > rules.p99_ms;
+    let mut regressed = false;
+    if let Some(live) = live {
+        let own = |times: Vec<Timed>| -> Vec<f64> {
+            let own = |took: Timed| took.function_ms.unwrap_or(took.caller_ms);
+            times.into_iter().map(own).collect()
+        };
+        let (new, live) = (own(times), own(served(live)));
+        let compared: Vec<_> = [50, 95, 99]
+            .into_iter()
+            .filter_map(|at| Some((at, quantiles(&new, &live, at)?)))
+            .collect();
+        let p_values: Vec<f64> = compared.iter().map(|(_, found)| found.p).collect();
+        for ((at, found), unlikely) in compared.iter().zip(holm(&p_values, alpha)) {
+            let allowed = (found.old * (1.0 + rules.max_regression_percent / 100.0))
+                .max(found.old + rules.max_regression_ms);
+            evidence.push_str(&format!(
+                "; p{at} {:.0} ms against the live version's {:.0} ms (p = {:.4})",
+                found.new, found.old, found.p
+            ));
+            regressed |= unlikely && found.new > allowed;
+        }
+        if compared.is_empty() {
+            evidence.push_str("; the live version served no request to compare with");
+        }
+    }
+    let verdict = if too_slow || regressed {
+        Verdict::Failed
+    } else {
+        Verdict::Passed
+    };
+    finding(verdict, evidence).with([
+        Measurement::millis("PerformanceP50", p50),
+        Measurement::millis("PerformanceP95", p95),
+        Measurement::millis("PerformanceP99", p99),
+    ])
 }
 
-/// *Concurrent load*: failures and throttles of `concurrency` requests at a time.
+/// *Concurrent load*: failures and throttles of requests that are made `rules.concurrency` at a time.
 #[must_use]
-pub fn load(probes: &[Probe], concurrency: u32, bounds: &Bounds) -> Finding {
+pub fn load(probes: &[Probe], rules: &Load) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::Load, verdict, evidence);
-    let total = as_u64(probes.len());
-    if total < bounds.min_samples {
-        return finding(
-            Verdict::Inconclusive,
-            format!(
-                "{total} requests were made, at least {} are needed",
-                bounds.min_samples
-            ),
-        );
+    let total = count(probes.len());
+    if total == 0 {
+        return finding(Verdict::Inconclusive, "no request was made".to_owned());
     }
-    let count = |wanted: fn(&Answer) -> bool| as_u64(probes.iter().filter(|p| wanted(&p.answer)).count());
-    let throttled = count(|answer| matches!(answer, Answer::Throttled));
-    let failed = count(|answer| matches!(answer, Answer::Broke { .. } | Answer::Refused));
-    let unreachable = count(|answer| matches!(answer, Answer::Unreachable { .. }));
-    let percent = percent(failed, total);
+    let of = |wanted: fn(&Answer) -> bool| count(probes.iter().filter(|p| wanted(&p.answer)).count());
+    let throttled = of(|answer| matches!(answer, Answer::Throttled));
+    let unreachable = of(|answer| matches!(answer, Answer::Unreachable { .. }));
+    let failed = total - throttled - unreachable - of(Answer::is_served);
+    let share = percent(failed, total);
     let evidence = format!(
-        "{total} requests, {concurrency} at a time: {failed} failed ({percent:.1} %), {throttled} throttled, \
-         {unreachable} unreachable"
+        "{total} requests, up to {} at a time: {failed} failed ({share:.1} %), {throttled} throttled, \
+         {unreachable} could not be made",
+        rules.concurrency
     );
-    let verdict = if percent > bounds.max_error_percent || throttled > 0 {
+    let verdict = if share > rules.max_error_percent || throttled > u64::from(rules.max_throttles) {
         Verdict::Failed
     } else if unreachable > 0 {
         Verdict::Inconclusive
     } else {
         Verdict::Passed
     };
-    finding(verdict, evidence)
+    finding(verdict, evidence).with([
+        Measurement::percent("LoadErrors", share),
+        Measurement::count("LoadThrottles", throttled),
+    ])
 }
 
-/// *Logs*: lines that must not appear; or why nothing can be said of them.
+/// What the log holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFacts {
+    /// Lines that must not be there, up to some number of them.
+    pub bad: Vec<String>,
+    /// How many lines like those came from requests that were meant to be refused.
+    pub excused: u64,
+    /// What must appear and did not.
+    pub missing: Vec<String>,
+}
+
+/// *Logs*: lines that must not appear, lines that must; or why nothing can be said of them.
 #[must_use]
-pub fn logs(lines: Result<&[String], &str>) -> Finding {
-    match lines {
-        Err(why) => Finding::new(Check::Logs, Verdict::Inconclusive, shown(why, 300)),
-        Ok([]) => Finding::new(
-            Check::Logs,
-            Verdict::Passed,
-            "no error since the deployment began",
-        ),
-        Ok(lines @ [first, ..]) => {
-            let count = lines.len();
-            let evidence = format!(
-                "{count} error lines since the deployment began, the first: {}",
-                shown(first.trim(), 200)
-            );
-            Finding::new(Check::Logs, Verdict::Failed, evidence)
-        }
-    }
-}
-
-/// The nearest-rank percentile of sorted values.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
-}
-
-pub(super) fn percent(part: u64, whole: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    let share = if whole == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / whole as f64
+pub fn logs(facts: Result<&LogFacts, &str>) -> Finding {
+    let finding = |verdict, evidence: String| Finding::new(Check::Logs, verdict, evidence);
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(why) => return finding(Verdict::Inconclusive, shown(why, 300)),
     };
-    share
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
+    let (verdict, evidence) = if let Some(first) = facts.bad.first() {
+        let (count, first) = (facts.bad.len(), shown(first.trim(), 200));
+        let lines = if count == 1 { "line" } else { "lines" };
+        let evidence = format!("{count} bad {lines} since the deployment began, the first: {first}");
+        (Verdict::Failed, evidence)
+    } else if let Some(missing) = facts.missing.first() {
+        (
+            Verdict::Failed,
+            format!("no line holds {:?}", shown(missing, 100)),
+        )
+    } else if facts.excused > 0 {
+        let evidence = format!(
+            "no bad line since the deployment began, but {} of requests that were meant to be refused",
+            facts.excused
+        );
+        (Verdict::Passed, evidence)
+    } else {
+        (
+            Verdict::Passed,
+            "no bad line since the deployment began".to_owned(),
+        )
+    };
+    finding(verdict, evidence).with([Measurement::count("BadLogLines", count(facts.bad.len()))])
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn probe(answer: Answer, millis: f64) -> Probe {
-        Probe { answer, millis }
-    }
-
-    fn served(count: u32, millis: f64) -> Vec<Probe> {
-        (0..count).map(|_| probe(Answer::Served, millis)).collect()
-    }
-
-    #[test]
-    fn a_refused_sound_request_and_a_served_bad_one_fail() {
-        assert_eq!(
-            invocation(Some(&probe(Answer::Refused, 1.0))).verdict,
-            Verdict::Failed
-        );
-        assert_eq!(error_handling(&served(1, 1.0)).verdict, Verdict::Failed);
-        assert_eq!(
-            error_handling(&[probe(Answer::Refused, 1.0)]).verdict,
-            Verdict::Passed
-        );
-        let broke = probe(
-            Answer::Broke {
-                error: "TypeError".to_owned(),
-            },
-            1.0,
-        );
-        assert_eq!(
-            error_handling(&[probe(Answer::Refused, 1.0), broke]).verdict,
-            Verdict::Failed
-        );
-    }
-
-    #[test]
-    fn no_data_is_never_a_pass() {
-        let bounds = Bounds::default();
-        for finding in [
-            invocation(None),
-            error_handling(&[]),
-            performance(&[], &bounds),
-            load(&[], 5, &bounds),
-            logs(Err("they cannot be read")),
-        ] {
-            assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
-        }
-    }
-
-    #[test]
-    fn the_bound_itself_passes_and_one_above_fails() {
-        let bounds = Bounds {
-            max_p95_ms: 100.0,
-            ..Bounds::default()
-        };
-        assert_eq!(performance(&served(20, 100.0), &bounds).verdict, Verdict::Passed);
-        assert_eq!(performance(&served(20, 100.1), &bounds).verdict, Verdict::Failed);
-        let mut one_outlier = served(19, 10.0);
-        one_outlier.push(probe(Answer::Served, 900.0));
-        assert_eq!(performance(&one_outlier, &bounds).verdict, Verdict::Passed);
-    }
-
-    #[test]
-    fn a_single_throttle_under_load_fails() {
-        let mut probes = served(50, 5.0);
-        probes.push(probe(Answer::Throttled, 1.0));
-        assert_eq!(load(&probes, 10, &Bounds::default()).verdict, Verdict::Failed);
-    }
-
-    #[test]
-    fn an_error_line_fails_and_is_quoted_safely() {
-        let finding = logs(Ok(&["ERROR \u{1b}[31mboom\n".to_owned()]));
-        assert_eq!(finding.verdict, Verdict::Failed);
-        assert!(finding.evidence.contains("\\u{1b}"), "{}", finding.evidence);
-    }
-
-    proptest! {
-        #[test]
-        fn a_percentile_is_one_of_the_values(mut values in prop::collection::vec(0.0f64..1e6, 1..200), percent in 1usize..=100) {
-            values.sort_by(f64::total_cmp);
-            prop_assert!(values.contains(&percentile(&values, percent)));
-        }
-    }
-}
+mod tests;

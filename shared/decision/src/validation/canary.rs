@@ -1,0 +1,263 @@
+//! The new version against the old one, under the same traffic.
+//!
+//! While a canary runs, both versions serve: what the world outside did to the one, it did to the other. So
+//! the analysis compares, and needs no bound: errors, throttles, the 50th, 95th and 99th percentile of the
+//! durations, and the application's own metrics. A version is worse in one of them where the difference is
+//! unlikely to be chance (Fisher's exact test, [`statistics`], corrected by Holm for the number of tests that
+//! were made), *and* at least as large as the policy says matters. With fewer invocations than the policy
+//! asks for, of either version, nothing is said: *inconclusive*.
+
+use super::policy::{Canary, CustomKind, CustomMetric, Worse};
+use super::statistics::{self, count, greater_share, percent, quantiles};
+use super::{Check, Finding, Measurement, Verdict};
+use crate::text::shown;
+use crate::timeline::metric::Unit;
+
+/// What is known of one version's traffic in the window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Version {
+    /// Invocations through the alias.
+    pub invocations: u64,
+    /// Those that ended in an error.
+    pub errors: u64,
+    /// Requests that were refused for want of concurrency; they are no invocations.
+    pub throttles: u64,
+    /// Durations of invocations in warm environments (milliseconds); as many as were read.
+    pub durations_ms: Vec<f64>,
+    /// For each of the policy's metrics, in its order: the values of the minutes. None where there are none.
+    pub custom: Vec<Vec<f64>>,
+}
+
+/// One comparison that was made.
+struct Test {
+    what: String,
+    numbers: String,
+    p: f64,
+    matters: bool,
+}
+
+/// Compares. `old` is `None` where the deployment names no version before.
+#[must_use]
+pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
+    let finding =
+        |verdict, evidence: String| Finding::new(Check::Canary, verdict, evidence).with(measured(new, old));
+    let Some(old) = old else {
+        let evidence = "the deployment names no version before, so there is nothing to compare with";
+        return finding(Verdict::Inconclusive, evidence.to_owned());
+    };
+    let least = rules.min_samples;
+    if new.invocations < least || old.invocations < least {
+        let evidence = format!(
+            "too little traffic to compare: {} invocations of the new version and {} of the old one, at least \
+             {least} of each are needed",
+            new.invocations, old.invocations
+        );
+        return finding(Verdict::Inconclusive, evidence);
+    }
+    let mut tests = shares(new, old, rules);
+    let mut lacking = Vec::new();
+    durations(new, old, rules, &mut tests, &mut lacking);
+    for (at, metric) in rules.custom_metrics.iter().enumerate() {
+        let values = |version: &Version| version.custom.get(at).cloned().unwrap_or_default();
+        match custom(
+            metric,
+            (&values(new), new.invocations),
+            (&values(old), old.invocations),
+        ) {
+            Ok(test) => tests.push(test),
+            Err(why) => lacking.push(why),
+        }
+    }
+    let p_values: Vec<f64> = tests.iter().map(|test| test.p).collect();
+    let unlikely = statistics::holm(&p_values, rules.alpha);
+    let (mut worse, mut rest) = (Vec::new(), Vec::new());
+    for (test, unlikely) in tests.into_iter().zip(unlikely) {
+        let text = format!("{} {} (p = {:.4})", test.what, test.numbers, test.p);
+        if unlikely && test.matters {
+            worse.push(text);
+        } else {
+            rest.push(text);
+        }
+    }
+    let samples = format!("{} invocations against {}", new.invocations, old.invocations);
+    let (verdict, first) = if !worse.is_empty() {
+        (
+            Verdict::Failed,
+            format!("worse over {samples}: {}", worse.join(", ")),
+        )
+    } else if !lacking.is_empty() {
+        (
+            Verdict::Inconclusive,
+            format!("{}; {samples}", lacking.join(", ")),
+        )
+    } else {
+        (Verdict::Passed, format!("no worse over {samples}"))
+    };
+    let rest = if rest.is_empty() {
+        String::new()
+    } else {
+        format!("; not worse: {}", rest.join(", "))
+    };
+    finding(verdict, first + &rest)
+}
+
+/// Errors and throttles, as shares of what was asked.
+fn shares(new: &Version, old: &Version, rules: &Canary) -> Vec<Test> {
+    let requests = |version: &Version| version.invocations.saturating_add(version.throttles);
+    [
+        (
+            "errors",
+            (new.errors, new.invocations),
+            (old.errors, old.invocations),
+        ),
+        (
+            "throttles",
+            (new.throttles, requests(new)),
+            (old.throttles, requests(old)),
+        ),
+    ]
+    .into_iter()
+    .map(|(what, new, old)| {
+        let (now, before) = (percent(new.0.min(new.1), new.1), percent(old.0.min(old.1), old.1));
+        Test {
+            what: what.to_owned(),
+            numbers: format!("{now:.2} % against {before:.2} %"),
+            p: greater_share(new, old),
+            matters: now > before && now - before >= rules.min_error_increase_percent,
+        }
+    })
+    .collect()
+}
+
+fn durations(new: &Version, old: &Version, rules: &Canary, tests: &mut Vec<Test>, lacking: &mut Vec<String>) {
+    let samples = count(new.durations_ms.len()).min(count(old.durations_ms.len()));
+    if samples < rules.min_samples {
+        lacking.push(format!(
+            "too few durations to compare: {} of the new version and {} of the old one, at least {} of each are \
+             needed",
+            new.durations_ms.len(),
+            old.durations_ms.len(),
+            rules.min_samples
+        ));
+        return;
+    }
+    // A percentile of fewer samples than it has parts is their maximum, and says nothing of the tail.
+    for (at, least) in [(50, 1), (95, 20), (99, 100)] {
+        if samples < least {
+            continue;
+        }
+        let Some(found) = quantiles(&new.durations_ms, &old.durations_ms, at) else {
+            lacking.push(format!("no duration is a number at p{at}"));
+            continue;
+        };
+        let larger = found.new - found.old;
+        tests.push(Test {
+            what: format!("p{at}"),
+            numbers: format!("{:.0} ms against {:.0} ms", found.new, found.old),
+            p: found.p,
+            matters: larger > 0.0
+                && larger >= rules.min_slowdown_ms
+                && larger >= found.old * rules.min_slowdown_percent / 100.0,
+        });
+    }
+}
+
+/// One of the application's own metrics; the values and the invocations of either version.
+fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Result<Test, String> {
+    let name = shown(&metric.name, 60);
+    let finite = |values: &[f64]| {
+        values
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .collect::<Vec<_>>()
+    };
+    let (new_values, old_values) = (finite(new.0), finite(old.0));
+    if new_values.is_empty() || old_values.is_empty() {
+        let which = if new_values.is_empty() { "new" } else { "old" };
+        return Err(format!("{name} has no data of the {which} version"));
+    }
+    let turned = metric.worse == Worse::Lower;
+    let (now, before, p) = match metric.kind {
+        CustomKind::Count => {
+            let hits = |values: &[f64], of: u64| whole(values.iter().sum()).min(of);
+            let (a, b) = (hits(&new_values, new.1), hits(&old_values, old.1));
+            let p = if turned {
+                greater_share((new.1 - a, new.1), (old.1 - b, old.1))
+            } else {
+                greater_share((a, new.1), (b, old.1))
+            };
+            (percent(a, new.1), percent(b, old.1), p)
+        }
+        CustomKind::Value => {
+            let sign = |values: &[f64]| -> Vec<f64> {
+                values
+                    .iter()
+                    .map(|value| if turned { -value } else { *value })
+                    .collect()
+            };
+            let found = quantiles(&sign(&new_values), &sign(&old_values), 50)
+                .ok_or_else(|| format!("{name} has no data"))?;
+            let back = if turned { -1.0 } else { 1.0 };
+            (found.new * back, found.old * back, found.p)
+        }
+    };
+    let change = if turned { before - now } else { now - before };
+    let unit = if metric.kind == CustomKind::Count {
+        " % of invocations"
+    } else {
+        ""
+    };
+    Ok(Test {
+        what: name,
+        numbers: format!("{now:.2}{unit} against {before:.2}{unit}"),
+        p,
+        matters: change > 0.0 && change >= before.abs() * metric.min_change_percent / 100.0,
+    })
+}
+
+fn whole(sum: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; a sum of counts is a whole number"
+    )]
+    let whole = sum.max(0.0).round() as u64;
+    whole
+}
+
+fn measured(new: &Version, old: Option<&Version>) -> Vec<Measurement> {
+    let mut all = Vec::new();
+    let versions = [("New", Some(new)), ("Old", old)];
+    for (which, version) in versions
+        .iter()
+        .filter_map(|(which, version)| Some((which, (*version)?)))
+    {
+        all.push(Measurement::count(
+            &format!("Canary{which}Invocations"),
+            version.invocations,
+        ));
+        if version.invocations > 0 {
+            let share = percent(version.errors, version.invocations);
+            all.push(Measurement::percent(&format!("Canary{which}Errors"), share));
+        }
+        all.push(Measurement::count(
+            &format!("Canary{which}Throttles"),
+            version.throttles,
+        ));
+        let sorted = statistics::sorted(&version.durations_ms);
+        for at in [50, 95, 99] {
+            if let Some(value) = statistics::percentile(&sorted, at) {
+                all.push(Measurement::millis(&format!("Canary{which}P{at}"), value));
+            }
+        }
+        for (at, values) in version.custom.iter().enumerate() {
+            let name = format!("Canary{which}Custom{}", at + 1);
+            all.push(Measurement::of(&name, values.iter().sum(), Unit::None));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;
