@@ -1,11 +1,12 @@
 //! Configuration and clients, made once at init.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use aws_types::SdkConfig;
 use signalbox_bootstrap::{Aws, ConfigErrors, MoreRetries, Reader};
 use signalbox_decision::names::FunctionName;
-use signalbox_decision::validation::Bounds;
 use signalbox_ledger::Ledger;
 
 /// Which of its three callers this function resource serves: CodeDeploy's event does not say.
@@ -29,6 +30,16 @@ impl FromStr for Hook {
     }
 }
 
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BeforeAllowTraffic => "BeforeAllowTraffic",
+            Self::AfterAllowTraffic => "AfterAllowTraffic",
+            Self::Job => "Job",
+        })
+    }
+}
+
 /// What the environment says.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -36,13 +47,8 @@ pub(crate) struct Config {
     /// The only function that may be validated: the role can invoke no other.
     pub(crate) function: FunctionName,
     pub(crate) alias: String,
-    pub(crate) bounds: Bounds,
-    /// Requests at a time in the load check.
-    pub(crate) concurrency: u32,
-    /// Requests of the load check altogether.
-    pub(crate) requests: u32,
-    /// The request that must be served.
-    pub(crate) sound: serde_json::Value,
+    /// The SSM parameter that holds the validation policy; where there is none, the defaults hold.
+    pub(crate) policy_parameter: String,
 }
 
 /// The function's state between invocations.
@@ -51,13 +57,16 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) deployments: aws_sdk_codedeploy::Client,
     pub(crate) functions: aws_sdk_lambda::Client,
+    /// Invokes; does not try again.
+    pub(crate) prober: aws_sdk_lambda::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) metrics: aws_sdk_cloudwatch::Client,
     pub(crate) pipelines: aws_sdk_codepipeline::Client,
+    pub(crate) parameters: aws_sdk_ssm::Client,
 }
 
-/// The seed's own request.
-const SOUND_REQUEST: &str = r#"{"action":"create","data":{"name":"test"}}"#;
+/// Longer than any function runs. How long a request is really waited for is the policy's bound.
+const PATIENCE: Duration = Duration::from_secs(910);
 
 impl App {
     /// Reads the configuration and builds the clients.
@@ -65,25 +74,9 @@ impl App {
         let hook = env.required("HOOK", "one of BeforeAllowTraffic, AfterAllowTraffic, Job");
         let function = env.required("FUNCTION_NAME", "the function whose versions are validated");
         let alias: Option<String> = env.required("ALIAS_NAME", "the alias that users call");
-        let max_p95 = env.or(
-            "MAX_P95_MS",
-            3000_u32,
-            "the bound of the 95th percentile in milliseconds",
-        );
-        let concurrency = env.or(
-            "LOAD_CONCURRENCY",
-            5_u32,
-            "how many requests the load check makes at a time",
-        );
-        let requests = env.or(
-            "LOAD_REQUESTS",
-            50_u32,
-            "how many requests the load check makes altogether",
-        );
-        let sound = env.or(
-            "SOUND_REQUEST",
-            Json::default(),
-            "a request, as JSON, that the function must serve",
+        let policy_parameter: Option<String> = env.required(
+            "VALIDATION_POLICY_PARAMETER",
+            "the name of the SSM parameter that holds the validation policy; it need not exist",
         );
         let table: Option<String> = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
         let (config, table) = env.finish(|| {
@@ -91,57 +84,41 @@ impl App {
                 hook: hook?,
                 function: function?,
                 alias: alias?,
-                bounds: Bounds {
-                    max_p95_ms: f64::from(max_p95?),
-                    ..Bounds::default()
-                },
-                concurrency: concurrency?.clamp(1, 1000),
-                requests: requests?.clamp(1, 10_000),
-                sound: sound?.0,
+                policy_parameter: policy_parameter?,
             };
             Some((config, table?))
         })?;
-        aws.warm(&["codedeploy", "lambda", "monitoring", "logs"]).await;
-        let pipelines = aws_sdk_codepipeline::config::Builder::from(aws.sdk())
+        aws.warm(&["codedeploy", "lambda", "monitoring", "logs", "ssm", "dynamodb"])
+            .await;
+        let ledger = Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table);
+        Ok(Self::new(config, ledger, aws.sdk()))
+    }
+
+    pub(crate) fn new(config: Config, ledger: Ledger, sdk: &SdkConfig) -> Self {
+        let pipelines = aws_sdk_codepipeline::config::Builder::from(sdk)
             .retry_classifier(MoreRetries)
             .build();
-        // A throttled or failed probe is a measurement, not something to hide by trying again.
-        let once = aws_smithy_types::retry::RetryConfig::disabled();
-        // A request that is slower than the bound must still be measured, and be seen to be too slow.
-        let patience = Duration::from_secs_f64(config.bounds.max_p95_ms / 1000.0) + Duration::from_secs(10);
+        // A throttled or failed probe is a measurement, not something to hide by trying again; and a request
+        // that is slower than the bound must still be measured, and be seen to be too slow.
         let timeouts = aws_smithy_types::timeout::TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(patience)
-            .operation_timeout(patience)
+            .operation_attempt_timeout(PATIENCE)
+            .operation_timeout(PATIENCE)
             .build();
-        let functions = aws_sdk_lambda::config::Builder::from(aws.sdk())
-            .retry_config(once)
+        let prober = aws_sdk_lambda::config::Builder::from(sdk)
+            .retry_config(aws_smithy_types::retry::RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Ok(Self {
+        Self {
             config,
-            ledger: Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table),
-            deployments: aws_sdk_codedeploy::Client::new(aws.sdk()),
-            functions: aws_sdk_lambda::Client::from_conf(functions),
-            logs: aws_sdk_cloudwatchlogs::Client::new(aws.sdk()),
-            metrics: aws_sdk_cloudwatch::Client::new(aws.sdk()),
+            ledger,
+            deployments: aws_sdk_codedeploy::Client::new(sdk),
+            functions: aws_sdk_lambda::Client::new(sdk),
+            prober: aws_sdk_lambda::Client::from_conf(prober),
+            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
+            metrics: aws_sdk_cloudwatch::Client::new(sdk),
             pipelines: aws_sdk_codepipeline::Client::from_conf(pipelines),
-        })
-    }
-}
-
-struct Json(serde_json::Value);
-
-impl Default for Json {
-    fn default() -> Self {
-        Self(serde_json::from_str(SOUND_REQUEST).unwrap_or_default())
-    }
-}
-
-impl FromStr for Json {
-    type Err = serde_json::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        serde_json::from_str(text).map(Self)
+            parameters: aws_sdk_ssm::Client::new(sdk),
+        }
     }
 }

@@ -3,20 +3,30 @@
 
 use aws_sdk_codedeploy::types::LifecycleEventStatus;
 use aws_sdk_codepipeline::types::{FailureDetails, FailureType};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use signalbox_bootstrap::{AwsFailure, Invocation, aws_failure};
 use signalbox_decision::text::cut;
 use signalbox_decision::validation::Report;
 use signalbox_events::job::Asked;
 use tracing::warn;
 
-use crate::app::App;
+use crate::app::{App, Hook};
 use crate::error::Error;
+use crate::measure::Notes;
 
 /// How long a report is kept: as long as a run's timeline.
 const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// The ledger's kind of reports: by deployment and hook, or by job.
+const REPORT: &str = "validation";
+/// The ledger's kind of verdicts, by what was asked: a delivery that comes again finds it.
+const VERDICT: &str = "validation-verdict";
+
+/// What CodePipeline takes of a summary or a message (API reference of `ExecutionDetails`,
+/// `FailureDetails`), in characters.
+const MAX_SUMMARY: usize = 2000;
 
 /// How the report was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,65 +38,98 @@ pub(crate) enum Told {
     TooLate,
 }
 
-/// Reports the verdict, and keeps the numbers behind it.
-pub(crate) async fn report(
-    app: &App,
-    asked: &Asked,
-    report: &Report,
-    invocation: &Invocation,
-) -> Result<Told, Error> {
-    let told = if report.lets_traffic_on() {
-        pass(app, asked, report).await?
-    } else {
-        fail(app, asked, &report.summary(2000)).await?
-    };
-    // The numbers are for people who look later. They come after the verdict, so that a slow ledger
-    // cannot keep it from being told within the function's time-out; and only with the one that stands.
-    if told == Told::Accepted {
-        let record =
-            json!({ "hook": format!("{:?}", app.config.hook), "at": invocation.now, "report": report });
-        let expires = invocation.now.saturating_add(KEPT).ok();
-        let name = format!("{}/{:?}", key(asked), app.config.hook);
-        if let Err(error) = app
-            .ledger
-            .put_value("validation", &name, &record, invocation.now, expires)
-            .await
-        {
-            warn!(cause = %error, "the report could not be kept");
+/// The verdict that was reported to the same question before. Where the ledger cannot tell, the question is
+/// judged again, and AWS keeps the first verdict.
+pub(crate) async fn verdict_of(app: &App, asked: &Asked, invocation: &Invocation) -> Option<String> {
+    let found = app
+        .ledger
+        .get_value(VERDICT, &question(asked), invocation.now)
+        .await;
+    match found {
+        Ok(found) => found?.as_str().map(str::to_owned),
+        Err(error) => {
+            warn!(cause = %error, "it is not known whether this was judged before");
+            None
         }
     }
-    Ok(told)
 }
 
-/// Reports that no verdict could be reached.
-pub(crate) async fn report_failure(app: &App, asked: &Asked, why: &str) -> Result<Told, Error> {
-    fail(app, asked, why).await
-}
-
-fn key(asked: &Asked) -> &str {
+/// What tells one question from another, whoever delivers it.
+fn question(asked: &Asked) -> String {
     match asked {
-        Asked::Hook { deployment, .. } => deployment.as_str(),
-        Asked::Job { id, .. } => id,
+        Asked::Hook {
+            deployment,
+            hook_execution,
+        } => format!("{deployment}/{hook_execution}"),
+        Asked::Job { id, .. } => id.clone(),
     }
 }
 
-async fn pass(app: &App, asked: &Asked, report: &Report) -> Result<Told, Error> {
+/// Under which name a report is kept.
+fn report_name(subject: &str, hook: Hook) -> String {
+    format!("{subject}/{hook}")
+}
+
+/// Keeps the report and the verdict. A report that was told and cannot be kept stands all the same.
+pub(crate) async fn keep(app: &App, asked: &Asked, report: &Report, notes: &Notes, invocation: &Invocation) {
+    let (now, expires) = (invocation.now, invocation.now.saturating_add(KEPT).ok());
+    let subject = match asked {
+        Asked::Hook { deployment, .. } => deployment.as_str(),
+        Asked::Job { id, .. } => id,
+    };
+    let record = json!({
+        "hook": app.config.hook.to_string(), "at": now, "ended": Timestamp::now(), "report": report,
+        "excused": notes.excused(),
+    });
+    let name = report_name(subject, app.config.hook);
+    let verdict = json!(report.verdict.to_string());
+    for (kind, name, value) in [(REPORT, name, &record), (VERDICT, question(asked), &verdict)] {
+        if let Err(error) = app.ledger.put_value(kind, &name, value, now, expires).await {
+            warn!(cause = %error, kind, "the report could not be kept");
+        }
+    }
+}
+
+/// What the hook before traffic noted of the same deployment; nothing where there was none.
+pub(crate) struct Before {
+    /// When it was done: what came later was traffic.
+    pub(crate) ended: Option<Timestamp>,
+    /// Its requests that were meant to be refused.
+    pub(crate) excused: Vec<String>,
+}
+
+pub(crate) async fn before(app: &App, deployment: &str, now: Timestamp) -> Result<Before, Error> {
+    let name = report_name(deployment, Hook::BeforeAllowTraffic);
+    let found = app
+        .ledger
+        .get_value(REPORT, &name, now)
+        .await?
+        .unwrap_or_default();
+    let part = |name: &str| found.get(name).cloned().unwrap_or(Value::Null);
+    Ok(Before {
+        ended: serde_json::from_value(part("ended")).ok(),
+        excused: serde_json::from_value(part("excused")).unwrap_or_default(),
+    })
+}
+
+/// Reports the verdict.
+pub(crate) async fn report(app: &App, asked: &Asked, report: &Report) -> Result<Told, Error> {
+    let (passes, summary) = (report.lets_traffic_on(), report.summary(MAX_SUMMARY));
     match asked {
         Asked::Hook {
             deployment,
             hook_execution,
         } => {
-            hook(
-                app,
-                deployment.as_str(),
-                hook_execution,
-                LifecycleEventStatus::Succeeded,
-            )
-            .await
+            let status = if passes {
+                LifecycleEventStatus::Succeeded
+            } else {
+                LifecycleEventStatus::Failed
+            };
+            hook(app, deployment.as_str(), hook_execution, status).await
         }
-        Asked::Job { id, .. } => {
+        Asked::Job { id, .. } if passes => {
             let details = aws_sdk_codepipeline::types::ExecutionDetails::builder()
-                .summary(report.summary(2000))
+                .summary(summary)
                 .build();
             let answer = app
                 .pipelines
@@ -100,42 +143,45 @@ async fn pass(app: &App, asked: &Asked, report: &Report) -> Result<Told, Error> 
                 answer.map(drop).map_err(|error| aws_failure(&error)),
             )
         }
+        Asked::Job { id, .. } => fail_job(app, id, &summary).await,
     }
 }
 
-async fn fail(app: &App, asked: &Asked, why: &str) -> Result<Told, Error> {
-    match asked {
-        Asked::Hook {
-            deployment,
-            hook_execution,
-        } => {
-            hook(
-                app,
-                deployment.as_str(),
-                hook_execution,
-                LifecycleEventStatus::Failed,
-            )
-            .await
-        }
-        Asked::Job { id, .. } => {
-            let details = FailureDetails::builder()
-                .r#type(FailureType::JobFailed)
-                .message(cut(why, 2000))
-                .build()
-                .map_err(|error| Error::Foreign(error.to_string()))?;
-            let answer = app
-                .pipelines
-                .put_job_failure_result()
-                .job_id(id)
-                .failure_details(details)
-                .send()
-                .await;
-            told(
-                "PutJobFailureResult",
-                answer.map(drop).map_err(|error| aws_failure(&error)),
-            )
-        }
-    }
+/// Asks CodePipeline to call again.
+pub(crate) async fn call_again(app: &App, asked: &Asked, token: &str) -> Result<Told, Error> {
+    let Asked::Job { id, .. } = asked else {
+        return Err(Error::Foreign("only a job can be called again".to_owned()));
+    };
+    let answer = app
+        .pipelines
+        .put_job_success_result()
+        .job_id(id)
+        .continuation_token(token)
+        .send()
+        .await;
+    told(
+        "PutJobSuccessResult",
+        answer.map(drop).map_err(|error| aws_failure(&error)),
+    )
+}
+
+async fn fail_job(app: &App, id: &str, why: &str) -> Result<Told, Error> {
+    let details = FailureDetails::builder()
+        .r#type(FailureType::JobFailed)
+        .message(cut(why, MAX_SUMMARY))
+        .build()
+        .map_err(|error| Error::Foreign(error.to_string()))?;
+    let answer = app
+        .pipelines
+        .put_job_failure_result()
+        .job_id(id)
+        .failure_details(details)
+        .send()
+        .await;
+    told(
+        "PutJobFailureResult",
+        answer.map(drop).map_err(|error| aws_failure(&error)),
+    )
 }
 
 async fn hook(
@@ -159,19 +205,14 @@ async fn hook(
 }
 
 fn told(call: &'static str, answer: Result<(), AwsFailure>) -> Result<Told, Error> {
+    const STANDS: [&str; 3] = [
+        "LifecycleEventAlreadyCompletedException",
+        "InvalidJobStateException",
+        "JobNotFoundException",
+    ];
     match answer {
         Ok(()) => Ok(Told::Accepted),
-        Err(failure)
-            if [
-                "LifecycleEventAlreadyCompletedException",
-                "InvalidJobStateException",
-                "JobNotFoundException",
-            ]
-            .iter()
-            .any(|code| failure.is(code)) =>
-        {
-            Ok(Told::TooLate)
-        }
+        Err(failure) if STANDS.iter().any(|code| failure.is(code)) => Ok(Told::TooLate),
         Err(failure) => Err(Error::Aws { call, failure }),
     }
 }

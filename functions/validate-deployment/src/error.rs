@@ -22,7 +22,7 @@ pub(crate) enum Error {
         /// What AWS said.
         failure: AwsFailure,
     },
-    /// The deployment is not one that this function may judge.
+    /// The deployment or the job is not one that this function may judge.
     #[error("{0}")]
     Foreign(String),
     /// A check panicked.
@@ -31,6 +31,9 @@ pub(crate) enum Error {
     /// The checks did not end before the function's own deadline.
     #[error("the checks did not end within {0} s; raise the function's time-out or make fewer requests")]
     TooSlow(u64),
+    /// A job's checks did not end in time, over all its invocations.
+    #[error("the job is past its deadline: its checks and its watch took too long")]
+    TooLate,
 }
 
 impl From<Error> for Failure {
@@ -44,7 +47,8 @@ impl From<Error> for Failure {
             | Error::Aws { .. }
             | Error::Foreign(_)
             | Error::Panicked(_)
-            | Error::TooSlow(_) => Self::permanent(message),
+            | Error::TooSlow(_)
+            | Error::TooLate => Self::permanent(message),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! One question (may this version have traffic?), one report: on success, on failure, on a panic, and
-//! on running out of time.
+//! One question (may this version have traffic?), one report: on success, on failure, on a panic, and on
+//! running out of time.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::SignedDuration;
@@ -15,15 +16,29 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::effects::{self, Told};
 use crate::error::Error;
-use crate::measure;
+use crate::measure::{self, Notes};
+use crate::policy::policy;
 use crate::subject::Subject;
+use crate::{job, publish};
 
 /// What was found and reported, as Lambda's answer says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Outcome {
-    verdict: Verdict,
+    /// `None` where the job asked to be called again.
+    verdict: Option<Verdict>,
     summary: String,
     reported: Told,
+}
+
+/// What the checks came to.
+pub(crate) enum Judged {
+    /// A verdict.
+    Verdict(Report),
+    /// A job goes on: its state is kept under this token.
+    CallAgain {
+        /// The continuation token.
+        token: String,
+    },
 }
 
 /// Kept back from the function's time-out, so that a verdict is still reported.
@@ -31,42 +46,94 @@ const TO_REPORT: SignedDuration = SignedDuration::from_secs(10);
 
 pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
     let asked = Asked::parse(event)?;
-    let report = match judge(app, &asked, &invocation).await {
-        Ok(report) => report,
-        // Whoever waits is told at once that there is no pass: silence would hold the deployment for an
-        // hour, and the pipeline for twenty minutes.
-        Err(error) => {
-            warn!(cause = %error, "no verdict could be reached");
-            let told = effects::report_failure(app, &asked, &error.to_string()).await?;
-            return Ok(Outcome {
-                verdict: Verdict::Failed,
-                summary: error.to_string(),
-                reported: told,
-            });
-        }
-    };
-    let told = effects::report(app, &asked, &report, &invocation).await?;
-    info!(verdict = %report.verdict, findings = ?report.findings, "reported");
-    Ok(Outcome {
-        verdict: report.verdict,
-        summary: report.summary(1000),
-        reported: told,
-    })
+    if let Some(earlier) = effects::verdict_of(app, &asked, &invocation).await {
+        info!(verdict = earlier, "this was judged already");
+        return Ok(Outcome {
+            verdict: None,
+            summary: format!("the verdict was {earlier}"),
+            reported: Told::TooLate,
+        });
+    }
+    let notes = Notes::default();
+    let left = invocation.deadline.duration_since(invocation.now) - TO_REPORT;
+    let limit = Duration::try_from(left).unwrap_or_default();
+    let judged = within(limit, judge(app, &asked, &notes, &invocation)).await;
+    conclude(app, &asked, judged, &notes, &invocation).await
 }
 
-/// Measures and judges, within what is left of the invocation; a panic in a check is an error like any.
-async fn judge(app: &App, asked: &Asked, invocation: &Invocation) -> Result<Report, Error> {
-    let left = invocation.deadline.duration_since(invocation.now) - TO_REPORT;
-    let limit = std::time::Duration::try_from(left).unwrap_or_default();
-    let work = AssertUnwindSafe(async {
-        let subject = Subject::find(app, asked).await?;
-        Ok(Report::of(measure::all(app, &subject).await))
-    });
-    match tokio::time::timeout(limit, work.catch_unwind()).await {
-        Ok(Ok(judged)) => judged,
+/// Gathers and decides.
+async fn judge(app: &App, asked: &Asked, notes: &Notes, invocation: &Invocation) -> Result<Judged, Error> {
+    let policy = match policy(app).await? {
+        Ok(policy) => policy,
+        Err(report) => return Ok(Judged::Verdict(report)),
+    };
+    match asked {
+        Asked::Job {
+            id,
+            parameters,
+            continuation,
+        } => {
+            let job = job::Job {
+                id,
+                parameters: parameters.as_deref(),
+                continuation: continuation.as_deref(),
+            };
+            job::judge(app, &policy, &job, notes, invocation).await
+        }
+        Asked::Hook { deployment, .. } => {
+            let subject = Subject::of_deployment(app, deployment).await?;
+            measure::all(app, &policy, &subject, notes, invocation).await?;
+            Ok(Judged::Verdict(Report::of(notes.findings(), policy.inconclusive)))
+        }
+    }
+}
+
+/// The work's result, within the limit; a panic in it is an error like any.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(Error::Panicked(panic_message(panic.as_ref()))),
         Err(_) => Err(Error::TooSlow(limit.as_secs())),
     }
+}
+
+/// Tells whoever waits. Where no verdict could be reached they are told at once that there is no pass: silence
+/// would hold the deployment for an hour, and the pipeline for twenty minutes.
+async fn conclude(
+    app: &App,
+    asked: &Asked,
+    judged: Result<Judged, Error>,
+    notes: &Notes,
+    invocation: &Invocation,
+) -> Result<Outcome, Error> {
+    let report = match judged {
+        Ok(Judged::Verdict(report)) => report,
+        Ok(Judged::CallAgain { token }) => {
+            let told = effects::call_again(app, asked, &token).await?;
+            return Ok(Outcome {
+                verdict: None,
+                summary: "the job goes on".to_owned(),
+                reported: told,
+            });
+        }
+        Err(error) => {
+            warn!(cause = %error, "no verdict could be reached");
+            Report::broken_off(notes.findings(), error.to_string())
+        }
+    };
+    let told = effects::report(app, asked, &report).await?;
+    info!(verdict = %report.verdict, findings = ?report.findings, reported = ?told, "reported");
+    // The numbers are for people who look later. They come after the verdict, so that nothing slow can keep
+    // it from being told in time; and only with the one that stands.
+    if told == Told::Accepted {
+        effects::keep(app, asked, &report, notes, invocation).await;
+        publish::publish(app, &report).await;
+    }
+    Ok(Outcome {
+        verdict: Some(report.verdict),
+        summary: report.summary(1000),
+        reported: told,
+    })
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -76,3 +143,6 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

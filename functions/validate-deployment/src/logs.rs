@@ -7,9 +7,11 @@ use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::VersionNumber;
+use signalbox_decision::validation::LogFacts;
+use signalbox_decision::validation::lines::{REPORTS, reported};
+use signalbox_decision::validation::policy::LogRules;
 
-/// What stands in lines of a function's log that no good version writes.
-const BAD_WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Unhandled"];
+use crate::app::App;
 
 /// CloudWatch Logs shows a line some seconds after it was written.
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -18,26 +20,123 @@ const STEP: Duration = Duration::from_secs(1);
 /// Pages that are read; `FilterLogEvents` answers empty ones too while it searches.
 const MAX_PAGES: usize = 100;
 
-/// More lines prove nothing more.
+/// More bad lines prove nothing more.
 const ENOUGH: usize = 100;
+
+/// More durations make a test no better, only longer.
+const MAX_DURATIONS: usize = 5000;
+
+/// The longest filter pattern (API reference of `FilterLogEvents`), in characters.
+const MAX_PATTERN: usize = 1024;
+
+/// Request ids in one pattern: each has 36 characters, and its quotes.
+const IDS_AT_ONCE: usize = 20;
 
 /// The log of the function under validation.
 pub(crate) struct Logs<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) group: String,
+    client: &'a Client,
+    group: String,
     /// The version whose lines count; every version's, where it is unknown.
-    pub(crate) version: Option<&'a VersionNumber>,
+    version: Option<&'a VersionNumber>,
 }
 
-impl Logs<'_> {
-    /// Error lines since `since`, read when a line of the request of `last` has arrived; or why nothing
-    /// can be said: that there is no line *yet* is no proof that the version is sound.
-    pub(crate) async fn bad_lines(&self, since: Timestamp, last: Timestamp) -> Result<Vec<String>, String> {
+/// A part of one stream, from one time to another (milliseconds), in which one request was served: an
+/// environment serves one at a time.
+struct Span {
+    stream: String,
+    from: i64,
+    to: i64,
+}
+
+impl Span {
+    fn holds(&self, event: &FilteredLogEvent) -> bool {
+        event.log_stream_name() == Some(&self.stream)
+            && event
+                .timestamp()
+                .is_some_and(|at| (self.from..=self.to).contains(&at))
+    }
+}
+
+impl<'a> Logs<'a> {
+    pub(crate) fn of(app: &'a App, version: Option<&'a VersionNumber>) -> Self {
+        Self {
+            client: &app.logs,
+            group: format!("/aws/lambda/{}", app.config.function),
+            version,
+        }
+    }
+
+    /// What the rules ask of the lines since `since`, read when a line of the request of `last` has arrived;
+    /// or why nothing can be said: that there is no line *yet* is no proof that the version is sound.
+    ///
+    /// `excused` are the ids of requests that were meant to be refused. An application may well log them as
+    /// errors: their lines do not count.
+    pub(crate) async fn check(
+        &self,
+        rules: &LogRules,
+        since: Timestamp,
+        last: Timestamp,
+        excused: &[String],
+    ) -> Result<LogFacts, String> {
+        self.arrived(last).await?;
+        let (bad, wanted) = (&rules.must_not_appear, &rules.must_appear);
+        let mut missing: Vec<String> = wanted.clone();
+        let mut lines: Vec<FilteredLogEvent> = Vec::new();
+        let words: Vec<&str> = bad.iter().chain(wanted).map(String::as_str).collect();
+        if !words.is_empty() {
+            self.read(since, &words, |event, message| {
+                missing.retain(|word| !message.contains(word.as_str()));
+                if bad.iter().any(|word| message.contains(word.as_str())) {
+                    lines.push(event.clone());
+                }
+                lines.len() < ENOUGH + excused.len()
+            })
+            .await?;
+        }
+        let spans = if lines.is_empty() {
+            Vec::new()
+        } else {
+            self.spans(since, excused).await?
+        };
+        let is_excused = |event: &FilteredLogEvent| spans.iter().any(|span| span.holds(event));
+        let (let_be, counting): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_excused);
+        Ok(LogFacts {
+            bad: counting
+                .iter()
+                .filter_map(|event| event.message().map(str::to_owned))
+                .collect(),
+            excused: u64::try_from(let_be.len()).unwrap_or(u64::MAX),
+            missing,
+        })
+    }
+
+    /// How long the version's invocations took since then, without those that started an environment.
+    pub(crate) async fn durations(&self, since: Timestamp) -> Result<Vec<f64>, String> {
+        let mut durations = Vec::new();
+        self.read(since, &REPORTS, |_, message| {
+            if let Some(reported) = reported(message).filter(|reported| !reported.cold) {
+                durations.push(reported.millis);
+            }
+            durations.len() < MAX_DURATIONS
+        })
+        .await?;
+        Ok(durations)
+    }
+
+    async fn arrived(&self, last: Timestamp) -> Result<(), String> {
         let arrived = tokio::time::timeout(ARRIVAL, async {
-            while self.lines(last, None, 1, |_| true).await?.is_empty() {
+            loop {
+                let mut seen = false;
+                self.read(last, &[], |_, _| {
+                    seen = true;
+                    false
+                })
+                .await?;
+                if seen {
+                    return Ok::<(), String>(());
+                }
                 tokio::time::sleep(STEP).await;
             }
-            Ok::<(), String>(())
         });
         arrived.await.map_err(|_| {
             format!(
@@ -46,48 +145,76 @@ impl Logs<'_> {
                 self.group,
                 ARRIVAL.as_secs()
             )
-        })??;
-        // `?` is CloudWatch Logs' "or". The pattern spares the transfer; what counts is decided here,
-        // whatever a log store makes of it.
-        let pattern = BAD_WORDS.map(|words| format!("?\"{words}\"")).join(" ");
-        let is_bad = |message: &str| BAD_WORDS.iter().any(|words| message.contains(words));
-        self.lines(since, Some(&pattern), ENOUGH, is_bad).await
+        })?
     }
 
-    /// The first lines of the version since then.
-    async fn lines(
+    /// Where the requests of these ids stand in the log: their `START`, `END` and `REPORT` lines name them,
+    /// whatever the lines between look like.
+    async fn spans(&self, since: Timestamp, ids: &[String]) -> Result<Vec<Span>, String> {
+        let mut spans: Vec<(String, Span)> = Vec::new();
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let words: Vec<&str> = ids.iter().map(String::as_str).collect();
+            self.read(since, &words, |event, message| {
+                let id = ids.iter().find(|id| message.contains(id.as_str()));
+                if let (Some(id), Some(stream), Some(at)) = (id, event.log_stream_name(), event.timestamp()) {
+                    match spans.iter_mut().find(|(of, _)| of == id) {
+                        Some((_, span)) => {
+                            span.from = span.from.min(at);
+                            span.to = span.to.max(at);
+                        }
+                        None => spans.push((
+                            id.clone(),
+                            Span {
+                                stream: stream.to_owned(),
+                                from: at,
+                                to: at,
+                            },
+                        )),
+                    }
+                }
+                true
+            })
+            .await?;
+        }
+        Ok(spans.into_iter().map(|(_, span)| span).collect())
+    }
+
+    /// Hands the version's lines since then over, oldest first, until `next` answers false. Those without any
+    /// of the words may be left out; what counts is for `next` to say, whatever a log store makes of a pattern.
+    async fn read(
         &self,
         since: Timestamp,
-        pattern: Option<&str>,
-        enough: usize,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
-        let mut next = None;
+        words: &[&str],
+        mut next: impl FnMut(&FilteredLogEvent, &str) -> bool,
+    ) -> Result<(), String> {
+        // `?` is CloudWatch Logs' "or".
+        let pattern: Vec<String> = words.iter().map(|word| format!("?\"{word}\"")).collect();
+        let pattern = Some(pattern.join(" ")).filter(|it| (1..=MAX_PATTERN).contains(&it.chars().count()));
+        let mut token = None;
         for _ in 0..MAX_PAGES {
             let answer = self
                 .client
                 .filter_log_events()
                 .log_group_name(&self.group)
                 .start_time(since.as_millisecond())
-                .set_filter_pattern(pattern.map(str::to_owned))
-                .set_next_token(next)
+                .set_filter_pattern(pattern.clone())
+                .set_next_token(token)
                 .send()
                 .await
                 .map_err(|error| format!("the logs cannot be read: {}", aws_failure(&error)))?;
-            let events = answer.events().iter().filter(|event| self.is_of_version(event));
-            let messages = events.filter_map(FilteredLogEvent::message);
-            found.extend(messages.filter(|message| wanted(message)).map(str::to_owned));
-            next = answer.next_token().map(str::to_owned);
-            if next.is_none() || found.len() >= enough {
-                return Ok(found);
+            for event in answer.events().iter().filter(|event| self.is_of_version(event)) {
+                if let Some(message) = event.message()
+                    && !next(event, message)
+                {
+                    return Ok(());
+                }
+            }
+            token = answer.next_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(());
             }
         }
-        if found.is_empty() {
-            Err(format!("the logs have more than {MAX_PAGES} pages since {since}"))
-        } else {
-            Ok(found)
-        }
+        Err(format!("the logs have more than {MAX_PAGES} pages since {since}"))
     }
 
     /// A stream is named after the version that wrote it: `2026/01/31/[7]0123…`.
@@ -101,89 +228,4 @@ impl Logs<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use aws_credential_types::Credentials;
-    use aws_smithy_async::rt::sleep::TokioSleep;
-    use aws_smithy_runtime_api::client::http::{
-        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-    };
-    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-    use aws_smithy_types::body::SdkBody;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// Answers one page after the other; the last one for ever.
-    #[derive(Debug)]
-    struct Pages(Mutex<Vec<Value>>);
-
-    impl HttpConnector for Pages {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            let mut pages = self.0.lock().unwrap();
-            let page = if pages.len() > 1 {
-                pages.remove(0)
-            } else {
-                pages[0].clone()
-            };
-            let body = SdkBody::from(page.to_string());
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
-        }
-    }
-
-    fn page(lines: &[(&str, &str)], token: Option<&str>) -> Value {
-        let events: Vec<Value> = lines
-            .iter()
-            .map(|(version, message)| {
-                json!({ "logStreamName": format!("2026/01/31/[{version}]0123"), "message": message })
-            })
-            .collect();
-        json!({ "events": events, "nextToken": token })
-    }
-
-    async fn bad_lines(pages: Vec<Value>) -> Result<Vec<String>, String> {
-        let connector = SharedHttpConnector::new(Pages(Mutex::new(pages)));
-        let config = aws_sdk_cloudwatchlogs::Config::builder()
-            .behavior_version(aws_sdk_cloudwatchlogs::config::BehaviorVersion::latest())
-            .region(aws_sdk_cloudwatchlogs::config::Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .sleep_impl(TokioSleep::new())
-            .build();
-        let version = VersionNumber::new("7").unwrap();
-        let logs = Logs {
-            client: &Client::from_conf(config),
-            group: "/aws/lambda/app".to_owned(),
-            version: Some(&version),
-        };
-        logs.bad_lines(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_error_behind_an_empty_page_is_found() {
-        let pages = vec![
-            page(&[("7", "REPORT")], None),
-            page(&[], Some("more")),
-            page(&[("6", "ERROR old"), ("7", "ERROR new")], None),
-        ];
-        assert_eq!(bad_lines(pages).await, Ok(vec!["ERROR new".to_owned()]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lines_that_have_not_arrived_yet_are_waited_for() {
-        let pages = vec![
-            page(&[], None),
-            page(&[("6", "REPORT")], None),
-            page(&[("7", "REPORT")], None),
-            page(&[("7", "ERROR late")], None),
-        ];
-        assert_eq!(bad_lines(pages).await, Ok(vec!["ERROR late".to_owned()]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_empty_log_is_no_proof() {
-        let error = bad_lines(vec![page(&[], None)]).await.unwrap_err();
-        assert!(error.contains("no line of the last request"), "{error}");
-    }
-}
+mod tests;

@@ -1,11 +1,17 @@
 //! Checks a deployed version and reports a verdict.
 
+mod alarms;
 mod app;
+mod canary;
 mod effects;
 mod error;
 mod handler;
+mod job;
 mod logs;
 mod measure;
+mod policy;
+mod probe;
+mod publish;
 mod subject;
 
 fn main() -> std::process::ExitCode {

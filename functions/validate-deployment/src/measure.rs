@@ -1,215 +1,247 @@
-//! Measures the version: requests of our own, its metrics, its logs.
+//! The checks of a hook, in an order that fails fast: what needs no request first, then one request, then many.
 
-use aws_sdk_cloudwatch::types::{
-    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode,
-};
-use aws_sdk_lambda::primitives::Blob;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use futures::StreamExt;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::Invocation;
 use signalbox_decision::names::VersionNumber;
-use signalbox_decision::validation::{self, Answer, Finding, Probe, VersionMetrics};
-use tokio::time::Instant;
-use tracing::warn;
+use signalbox_decision::validation::policy::Policy;
+use signalbox_decision::validation::{self, Check, Finding, Probe, Verdict};
+use tracing::info;
 
 use crate::app::{App, Hook};
+use crate::error::Error;
 use crate::logs::Logs;
+use crate::probe::{Sent, send};
 use crate::subject::Subject;
+use crate::{alarms, canary, effects};
 
-/// Requests one after the other in the performance check.
-const SEQUENTIAL: usize = 20;
+/// What was noted so far: kept outside of the checks, so that it outlives one that panics or takes too long.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Mutex<Noted>);
 
-/// All checks of this function's hook.
-pub(crate) async fn all(app: &App, subject: &Subject) -> Vec<Finding> {
-    let bounds = &app.config.bounds;
-    // The first request meets a cold start: it counts as warm-up and basic invocation, not as performance.
-    let first = probe(app, subject, &app.config.sound).await;
-    let mut findings = vec![validation::invocation(Some(&first))];
+#[derive(Debug, Default)]
+struct Noted {
+    findings: Vec<Finding>,
+    excused: Vec<String>,
+}
 
-    let mut refused = Vec::new();
-    for bad in bad_requests() {
-        refused.push(probe(app, subject, &bad).await);
+impl Notes {
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    findings.push(validation::error_handling(&refused));
 
-    let mut sequential = Vec::with_capacity(SEQUENTIAL);
-    for _ in 0..SEQUENTIAL {
-        sequential.push(probe(app, subject, &app.config.sound).await);
+    /// Notes a finding; answers whether it goes on after it.
+    pub(crate) fn add(&self, finding: Finding) -> bool {
+        let goes_on = finding.verdict != Verdict::Failed;
+        self.lock().findings.push(finding);
+        goes_on
     }
-    findings.push(validation::performance(&sequential, bounds));
 
-    let concurrency = usize::try_from(app.config.concurrency).unwrap_or(1);
-    let concurrent: Vec<Probe> = futures::stream::iter(0..app.config.requests)
-        .map(|_| probe(app, subject, &app.config.sound))
-        .buffer_unordered(concurrency)
-        .collect()
-        .await;
-    findings.push(validation::load(&concurrent, app.config.concurrency, bounds));
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.lock().findings.clone()
+    }
 
+    /// Requests whose lines in the log do not count.
+    pub(crate) fn excuse(&self, requests: impl IntoIterator<Item = String>) {
+        self.lock().excused.extend(requests);
+    }
+
+    pub(crate) fn excused(&self) -> Vec<String> {
+        self.lock().excused.clone()
+    }
+}
+
+/// All checks of this function's hook. What fails before the version has been asked much ends them: there is
+/// no use in more.
+pub(crate) async fn all(
+    app: &App,
+    policy: &Policy,
+    subject: &Subject,
+    notes: &Notes,
+    invocation: &Invocation,
+) -> Result<(), Error> {
+    let checks = [
+        Check::Invocation,
+        Check::ErrorHandling,
+        Check::Performance,
+        Check::Load,
+        Check::Logs,
+    ];
+    let version = subject.new_version().clone();
+    if app.config.hook == Hook::AfterAllowTraffic {
+        // Before any request of our own: what is compared is traffic.
+        let before = effects::before(app, &subject.deployment.id, invocation.now).await?;
+        notes.excuse(before.excused);
+        if subject.all_at_once {
+            info!("all traffic moved at once: the versions never served side by side, and are not compared");
+        } else {
+            let since = before.ended.unwrap_or(subject.since);
+            if !notes.add(canary::check(app, policy, subject, since).await) {
+                return Ok(());
+            }
+        }
+        let target = Target {
+            qualifier: subject.deployment.alias.clone(),
+            version: Some(version),
+            live: None,
+            since: subject.since,
+        };
+        make(app, policy, &target, &checks, notes).await;
+        return Ok(());
+    }
+    let can_see = notes.add(alarms::check(app, policy, subject).await?);
+    let is_new = notes.add(alarms::check_code(app, subject, invocation.now).await?);
+    if can_see && is_new {
+        let target = Target {
+            qualifier: version.to_string(),
+            version: Some(version),
+            live: subject.old.clone(),
+            since: subject.since,
+        };
+        make(app, policy, &target, &checks, notes).await;
+    }
+    Ok(())
+}
+
+/// Whom the checks ask.
+pub(crate) struct Target {
+    /// The version itself before traffic, the alias afterwards.
+    pub(crate) qualifier: String,
+    /// The version whose log lines count; the one that answers first, where it is not known.
+    pub(crate) version: Option<VersionNumber>,
+    /// The version that is live, to compare with.
+    pub(crate) live: Option<VersionNumber>,
+    /// Since when log lines count.
+    pub(crate) since: Timestamp,
+}
+
+/// Makes the checks, and answers the version that was asked.
+pub(crate) async fn make(
+    app: &App,
+    policy: &Policy,
+    target: &Target,
+    checks: &[Check],
+    notes: &Notes,
+) -> Option<VersionNumber> {
+    let mut version = target.version.clone();
+    for check in checks {
+        let finding = match check {
+            Check::Invocation => {
+                let sent = invoke(app, policy, target).await;
+                if version.is_none() {
+                    version = sent.iter().find_map(|(_, sent)| sent.version.clone());
+                }
+                let probes: Vec<_> = sent
+                    .into_iter()
+                    .map(|(request, sent)| (request, sent.probe))
+                    .collect();
+                let finding = validation::invocation(&probes);
+                if finding.verdict != Verdict::Failed {
+                    warm_up(app, policy, target).await;
+                }
+                finding
+            }
+            Check::ErrorHandling => refuse(app, policy, target, notes).await,
+            Check::Performance => perform(app, policy, target).await,
+            Check::Load => load(app, policy, target).await,
+            Check::Logs => read_logs(app, policy, target, version.as_ref(), notes).await,
+            _ => continue,
+        };
+        // A version that does not even answer says nothing under load.
+        if !notes.add(finding) && *check == Check::Invocation {
+            break;
+        }
+    }
+    version
+}
+
+async fn invoke(app: &App, policy: &Policy, target: &Target) -> Vec<(validation::policy::Request, Sent)> {
+    let mut sent = Vec::with_capacity(policy.invocation.len());
+    for request in &policy.invocation {
+        let one = send(app, policy, &target.qualifier, &request.payload).await;
+        sent.push((request.clone(), one));
+    }
+    sent
+}
+
+/// Requests at the same time go to environments of their own: afterwards so many are warm, and the first users
+/// meet no start.
+async fn warm_up(app: &App, policy: &Policy, target: &Target) {
+    let sound = policy.sound();
+    let requests = (0..policy.warm_up_requests).map(|_| send(app, policy, &target.qualifier, &sound));
+    let sent = futures::future::join_all(requests).await;
+    let cold = sent.iter().filter(|sent| sent.cold).count();
+    info!(requests = sent.len(), started = cold, "warmed up");
+}
+
+async fn refuse(app: &App, policy: &Policy, target: &Target, notes: &Notes) -> Finding {
+    let mut refused = Vec::with_capacity(policy.error_handling.len());
+    for bad in &policy.error_handling {
+        let sent = send(app, policy, &target.qualifier, &bad.payload).await;
+        notes.excuse(sent.request);
+        refused.push((bad.clone(), sent.probe));
+    }
+    validation::error_handling(&refused)
+}
+
+/// One request after the other, to either version by turns: what disturbs the one disturbs the other.
+async fn perform(app: &App, policy: &Policy, target: &Target) -> Finding {
+    let sound = policy.sound();
+    let live = target
+        .live
+        .as_ref()
+        .filter(|_| policy.performance.compare_with_live);
+    // The live version may have no warm environment left to measure.
+    if let Some(live) = live {
+        let _ = send(app, policy, live.as_str(), &sound).await;
+    }
+    let (mut of_new, mut of_live) = (Vec::new(), Vec::new());
+    for _ in 0..policy.performance.requests {
+        of_new.push(send(app, policy, &target.qualifier, &sound).await.probe);
+        if let Some(live) = live {
+            of_live.push(send(app, policy, live.as_str(), &sound).await.probe);
+        }
+    }
+    let of_live = live.map(|_| of_live.as_slice());
+    validation::performance(&of_new, of_live, &policy.performance, policy.canary.alpha)
+}
+
+/// The ramp's steps, as shares of the concurrency: what breaks at a few at a time need not be asked of many.
+const STEPS: u32 = 4;
+
+async fn load(app: &App, policy: &Policy, target: &Target) -> Finding {
+    let sound = policy.sound();
+    let rules = &policy.load;
+    let mut probes: Vec<Probe> = Vec::new();
+    for step in 1..=STEPS {
+        // Rounded so that the last step is the whole concurrency, and all steps together make all requests.
+        let concurrency = (rules.concurrency * step).div_ceil(STEPS);
+        let requests = rules.requests * step / STEPS - rules.requests * (step - 1) / STEPS;
+        let made: Vec<Sent> = futures::stream::iter(0..requests)
+            .map(|_| send(app, policy, &target.qualifier, &sound))
+            .buffer_unordered(usize::try_from(concurrency).unwrap_or(1).max(1))
+            .collect()
+            .await;
+        probes.extend(made.into_iter().map(|sent| sent.probe));
+    }
+    validation::load(&probes, rules)
+}
+
+pub(crate) async fn read_logs(
+    app: &App,
+    policy: &Policy,
+    target: &Target,
+    version: Option<&VersionNumber>,
+    notes: &Notes,
+) -> Finding {
     // One request more, whose lines prove that what was logged before it has arrived.
     let last = Timestamp::now();
-    let _ = probe(app, subject, &app.config.sound).await;
-    let logs = Logs {
-        client: &app.logs,
-        group: format!("/aws/lambda/{}", app.config.function),
-        version: subject.new.as_ref(),
-    };
-    let lines = logs.bad_lines(subject.since, last).await;
-    findings.push(validation::logs(lines.as_deref().map_err(String::as_str)));
-    if let (Hook::AfterAllowTraffic, Some(new)) = (app.config.hook, &subject.new) {
-        let new = version_metrics(app, new, subject.since).await;
-        let old = match &subject.old {
-            Some(old) => Some(version_metrics(app, old, subject.since).await),
-            None => None,
-        };
-        findings.push(validation::comparison(new, old, bounds));
-    }
-    findings
-}
-
-/// Requests that no application should serve: an unknown action, a missing one, and no object at all.
-fn bad_requests() -> [Value; 4] {
-    [
-        json!({"action": "signalbox-no-such-action"}),
-        json!({}),
-        json!({"action": "create", "data": "not an object"}),
-        json!(["not", "an", "object"]),
-    ]
-}
-
-async fn probe(app: &App, subject: &Subject, request: &Value) -> Probe {
-    let started = Instant::now();
-    let answer = app
-        .functions
-        .invoke()
-        .function_name(app.config.function.as_str())
-        .qualifier(&subject.qualifier)
-        .payload(Blob::new(request.to_string()))
-        .send()
+    let _ = send(app, policy, &target.qualifier, &policy.sound()).await;
+    let logs = Logs::of(app, version);
+    let facts = logs
+        .check(&policy.logs, target.since, last, &notes.excused())
         .await;
-    let millis = started.elapsed().as_secs_f64() * 1000.0;
-    let answer = match answer {
-        Ok(answer) => {
-            let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
-            match answer.function_error() {
-                Some(_) => Answer::Broke {
-                    error: error_text(payload),
-                },
-                None if is_refusal(payload) => Answer::Refused,
-                None => Answer::Served,
-            }
-        }
-        Err(error) => {
-            let failure = aws_failure(&error);
-            if failure.is("TooManyRequestsException") {
-                Answer::Throttled
-            } else {
-                Answer::Unreachable {
-                    error: failure.to_string(),
-                }
-            }
-        }
-    };
-    Probe { answer, millis }
-}
-
-fn error_text(payload: &[u8]) -> String {
-    let error: Value = serde_json::from_slice(payload).unwrap_or_default();
-    let part = |name: &str| {
-        error
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("unknown")
-            .to_owned()
-    };
-    format!("{}: {}", part("errorType"), part("errorMessage"))
-}
-
-/// Whether an answer says "your request is wrong": `ok: false`, an HTTP-like status of 4xx, or an `error`.
-fn is_refusal(payload: &[u8]) -> bool {
-    let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
-    answer.get("ok").and_then(Value::as_bool) == Some(false)
-        || answer
-            .get("statusCode")
-            .and_then(Value::as_u64)
-            .is_some_and(|status| (400..500).contains(&status))
-        || answer.get("error").is_some_and(|error| !error.is_null())
-}
-
-/// What CloudWatch holds of a version's traffic through the alias. Where it cannot be asked, there are
-/// no samples, and no samples are inconclusive.
-async fn version_metrics(app: &App, version: &VersionNumber, since: Timestamp) -> VersionMetrics {
-    let now = Timestamp::now();
-    let answer = app
-        .metrics
-        .get_metric_data()
-        .start_time(seconds(since))
-        .end_time(seconds(now).max(seconds(since)))
-        .metric_data_queries(query(app, version, "invocations", "Invocations", "Sum"))
-        .metric_data_queries(query(app, version, "errors", "Errors", "Sum"))
-        .metric_data_queries(query(app, version, "median", "Duration", "p50"))
-        .metric_data_queries(query(app, version, "slow", "Duration", "p95"))
-        .send()
-        .await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            warn!(cause = %aws_failure(&error), %version, "the metrics cannot be read");
-            return VersionMetrics::default();
-        }
-    };
-    // Half of the values would be worse than none: an average of what happened to be there.
-    let is_complete = |result: &MetricDataResult| result.status_code() == Some(&StatusCode::Complete);
-    if answer.next_token().is_some() || !answer.metric_data_results().iter().all(is_complete) {
-        warn!(%version, "the metrics are incomplete");
-        return VersionMetrics::default();
-    }
-    let values = |id: &str| {
-        answer
-            .metric_data_results()
-            .iter()
-            .filter(|result| result.id() == Some(id))
-            .flat_map(|result| result.values().iter().copied())
-            .collect::<Vec<f64>>()
-    };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a sum of counts is a whole number"
-    )]
-    let sum = |id: &str| values(id).iter().sum::<f64>().max(0.0) as u64;
-    VersionMetrics {
-        invocations: sum("invocations"),
-        errors: sum("errors"),
-        // The worst minute of the window: a slow start is what a canary is for.
-        p50_ms: values("median").into_iter().reduce(f64::max),
-        p95_ms: values("slow").into_iter().reduce(f64::max),
-    }
-}
-
-fn query(app: &App, version: &VersionNumber, id: &str, metric: &str, statistic: &str) -> MetricDataQuery {
-    let dimension = |name: &str, value: String| Dimension::builder().name(name).value(value).build();
-    let function = &app.config.function;
-    let metric_of = Metric::builder()
-        .namespace("AWS/Lambda")
-        .metric_name(metric)
-        .dimensions(dimension("FunctionName", function.to_string()))
-        .dimensions(dimension("Resource", format!("{function}:{}", app.config.alias)))
-        .dimensions(dimension("ExecutedVersion", version.to_string()))
-        .build();
-    MetricDataQuery::builder()
-        .id(id)
-        .metric_stat(
-            MetricStat::builder()
-                .metric(metric_of)
-                .period(60)
-                .stat(statistic)
-                .build(),
-        )
-        .build()
-}
-
-fn seconds(at: Timestamp) -> aws_smithy_types::DateTime {
-    aws_smithy_types::DateTime::from_secs(at.as_second())
+    validation::logs(facts.as_ref().map_err(String::as_str))
 }

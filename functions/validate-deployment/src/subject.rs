@@ -1,42 +1,37 @@
 //! What is to be validated: read from the deployment itself, never guessed.
 
-use aws_sdk_codedeploy::types::RevisionLocation;
+use aws_sdk_codedeploy::types::{AlarmConfiguration, DeploymentInfo, RevisionLocation};
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::{DeploymentId, VersionNumber};
+use signalbox_decision::validation::preflight::{Deployment, Override};
 use signalbox_events::appspec::AppSpec;
-use signalbox_events::job::Asked;
 
-use crate::app::{App, Hook};
+use crate::app::App;
 use crate::error::Error;
 
-/// The version under validation.
+/// A deployment under validation.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
-    /// What to invoke: the version itself before traffic, the alias afterwards.
-    pub(crate) qualifier: String,
-    /// The version that the deployment brings; unknown in a job of the pipeline.
-    pub(crate) new: Option<VersionNumber>,
-    /// The version before it.
+    /// What the preflight judges by.
+    pub(crate) deployment: Deployment,
+    /// Its application and deployment group.
+    pub(crate) application: String,
+    pub(crate) group: String,
+    /// The version before.
     pub(crate) old: Option<VersionNumber>,
+    /// Whether all traffic moves at once: no two versions ever serve side by side.
+    pub(crate) all_at_once: bool,
     /// Since when the new version may have been called.
     pub(crate) since: Timestamp,
 }
 
 impl Subject {
-    pub(crate) async fn find(app: &App, asked: &Asked) -> Result<Self, Error> {
-        match asked {
-            Asked::Job { .. } => Ok(Self {
-                qualifier: app.config.alias.clone(),
-                new: None,
-                old: None,
-                since: Timestamp::now(),
-            }),
-            Asked::Hook { deployment, .. } => Self::of_deployment(app, deployment).await,
-        }
+    pub(crate) fn new_version(&self) -> &VersionNumber {
+        &self.deployment.version
     }
 
-    async fn of_deployment(app: &App, id: &DeploymentId) -> Result<Self, Error> {
+    pub(crate) async fn of_deployment(app: &App, id: &DeploymentId) -> Result<Self, Error> {
         let answer = app
             .deployments
             .get_deployment()
@@ -47,14 +42,14 @@ impl Subject {
                 call: "GetDeployment",
                 failure: aws_failure(&error),
             })?;
-        let info = answer.deployment_info();
         let unknown = || {
             Error::Foreign(format!(
                 "deployment {id} has no AppSpec content, so the version it brings is unknown"
             ))
         };
-        let revision = info.and_then(|info| info.revision()).ok_or_else(unknown)?;
-        let application = info.and_then(|info| info.application_name()).unwrap_or_default();
+        let info = answer.deployment_info().ok_or_else(unknown)?;
+        let revision = info.revision().ok_or_else(unknown)?;
+        let application = info.application_name().unwrap_or_default();
         let content = match content(revision) {
             Some(content) => content.to_owned(),
             None => registered_content(app, application, revision)
@@ -68,22 +63,59 @@ impl Subject {
                 spec.function, app.config.function
             )));
         }
-        let created = info
-            .and_then(|info| info.create_time())
-            .map(aws_smithy_types::DateTime::as_nanos);
-        let qualifier = match app.config.hook {
-            Hook::BeforeAllowTraffic => spec.target.to_string(),
-            Hook::AfterAllowTraffic | Hook::Job => spec.alias.clone(),
-        };
+        let created = info.create_time().map(aws_smithy_types::DateTime::as_nanos);
         Ok(Self {
-            qualifier,
-            new: Some(spec.target),
+            application: application.to_owned(),
+            group: info.deployment_group_name().unwrap_or_default().to_owned(),
+            all_at_once: info.deployment_config_name() == Some("CodeDeployDefault.LambdaAllAtOnce"),
             old: spec.current,
             since: created
                 .and_then(|at| Timestamp::from_nanosecond(at).ok())
                 .unwrap_or_else(Timestamp::now),
+            deployment: Deployment {
+                id: id.to_string(),
+                function: spec.function,
+                alias: spec.alias,
+                version: spec.target,
+                is_rollback: is_rollback(info),
+                overrides: overrides(info.override_alarm_configuration()),
+                made_by: made_by(info),
+            },
         })
     }
+}
+
+/// CodeDeploy's and CloudFormation's own rollbacks.
+fn is_rollback(info: &DeploymentInfo) -> bool {
+    let creator = info.creator().map(|creator| creator.as_str()).unwrap_or_default();
+    let of = info
+        .rollback_info()
+        .and_then(|rollback| rollback.rollback_triggering_deployment_id());
+    of.is_some() || ["codeDeployRollback", "CloudFormationRollback"].contains(&creator)
+}
+
+/// Who made the deployment, as CodeDeploy tells: the kind of its creator, and what they wrote. Which person
+/// it was is in CloudTrail.
+fn made_by(info: &DeploymentInfo) -> String {
+    let creator = info.creator().map_or("unknown", |creator| creator.as_str());
+    match info.description() {
+        Some(description) => format!("{creator}: {description}"),
+        None => creator.to_owned(),
+    }
+}
+
+fn overrides(configuration: Option<&AlarmConfiguration>) -> Override {
+    match configuration {
+        None => Override::None,
+        Some(configuration) if !configuration.enabled() => Override::All,
+        Some(configuration) => Override::AllBut(names(configuration)),
+    }
+}
+
+/// The alarms that a configuration lists.
+pub(crate) fn names(configuration: &AlarmConfiguration) -> Vec<String> {
+    let names = configuration.alarms().iter().filter_map(|alarm| alarm.name());
+    names.map(str::to_owned).collect()
 }
 
 fn content(revision: &RevisionLocation) -> Option<&str> {
