@@ -14,6 +14,12 @@ pub enum Behaviour {
     Good,
     /// It passes its own tests, and fails as soon as users reach it.
     FailsUnderTraffic,
+    /// It passes its own tests, and is slow as soon as users reach it.
+    SlowUnderTraffic,
+    /// It passes its own tests and serves its users, and logs an error for each of them.
+    LogsErrorsUnderTraffic,
+    /// It is slow for everybody, from its first request: for so many milliseconds.
+    Slow(u32),
 }
 
 /// What is left out: what a build makes anew.
@@ -84,10 +90,14 @@ pub fn function_zip(project: &Path, version: &str, behaviour: Behaviour) -> std:
 const RELEASE: &str = "src/release.json";
 
 fn release(version: &str, behaviour: Behaviour) -> Value {
-    match behaviour {
-        Behaviour::Good => json!({ "version": version, "fault": null }),
-        Behaviour::FailsUnderTraffic => {
-            json!({ "version": version, "fault": { "kind": "error", "after": 5, "through": "alias" } })
+    let fault = match behaviour {
+        Behaviour::Good => Value::Null,
+        Behaviour::FailsUnderTraffic => json!({ "kind": "error", "after": 5, "through": "alias" }),
+        Behaviour::SlowUnderTraffic => {
+            json!({ "kind": "latency", "after": 0, "ms": 1000, "through": "alias" })
         }
-    }
+        Behaviour::LogsErrorsUnderTraffic => json!({ "kind": "log", "after": 0, "through": "alias" }),
+        Behaviour::Slow(ms) => json!({ "kind": "latency", "after": 0, "ms": ms }),
+    };
+    json!({ "version": version, "fault": fault })
 }

@@ -8,6 +8,7 @@ const { setTimeout: sleep } = require("node:timers/promises");
  *
  *   {"kind": "error",   "after": 25}                every invocation of a process after its 25th fails
  *   {"kind": "latency", "after": 25, "ms": 2000}    … takes two seconds longer
+ *   {"kind": "log",     "after": 25}                … is served, and logs an error
  *   {…, "through": "alias"}                         counts only what comes through an alias, as users do,
  *                                                   and lets whoever tests a version by its number see nothing
  *
@@ -18,7 +19,7 @@ function fault(spec) {
   if (spec === null || spec === undefined) return async () => {};
   const { kind, after, ms, through } = spec;
   const sound = Number.isInteger(after) && after >= 0 && (kind !== "latency" || ms > 0);
-  if (!["error", "latency"].includes(kind) || !sound || !["alias", undefined].includes(through)) {
+  if (!["error", "latency", "log"].includes(kind) || !sound || !["alias", undefined].includes(through)) {
     throw new Error(`release.json: not a fault: ${JSON.stringify(spec)}`);
   }
   let count = 0;
@@ -27,6 +28,7 @@ function fault(spec) {
     count += 1;
     if (count <= after) return;
     if (kind === "latency") await sleep(ms);
+    else if (kind === "log") console.error(`the demo's fault: invocation ${count} of this process`);
     else throw new Error(`the demo's fault: invocation ${count} of this process fails`);
   };
 }

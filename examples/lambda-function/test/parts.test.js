@@ -36,6 +36,12 @@ describe("the demo's fault", () => {
     assert.ok(performance.now() - began >= 29);
   });
 
+  it("logs an error where it is to log one", async (t) => {
+    const logged = t.mock.method(console, "error", () => {});
+    await fault({ kind: "log", after: 0 })();
+    assert.equal(logged.mock.callCount(), 1);
+  });
+
   it("spares those who call a version by its number", async () => {
     const misbehave = fault({ kind: "error", after: 0, through: "alias" });
     const arn = "arn:aws:lambda:us-east-1:123456789012:function:f";
