@@ -48,6 +48,9 @@ mod tools;
 mod tracking;
 mod transformed;
 mod uploads;
+mod validation;
+mod validation_canary;
+mod validation_site;
 mod world;
 
 use std::process::ExitCode;
@@ -333,6 +336,23 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         sweep_releases::{
             h95_a_lost_alarm_event_is_acted_upon_by_the_sweep,
+        },
+        validation::{
+            h81_a_process_that_dies_in_a_check_is_made_up_for_and_a_verdict_is_reported,
+            h82_a_duplicate_gives_no_second_verdict,
+            h83_after_a_pass_a_late_retry_that_would_fail_changes_nothing,
+            h84_past_its_deadline_a_validation_fails_before_its_function_ends,
+            an_alarm_that_is_red_already_is_reported_and_an_override_goes_on,
+            code_that_was_rolled_back_gets_no_traffic_until_it_is_allowed,
+            a_malformed_policy_lets_no_version_pass_and_names_every_mistake,
+            what_bad_requests_make_an_application_log_does_not_fail_it,
+            a_job_of_the_pipeline_watches_over_several_calls_and_then_reports,
+        },
+        validation_canary::{
+            h85_no_traffic_is_inconclusive_and_passes_only_where_the_policy_says_so,
+            a_good_version_passes_and_its_numbers_are_kept_and_published,
+            a_canary_fails_on_latency_only,
+            a_canary_fails_on_its_logs_only,
         },
     )
 }

@@ -100,13 +100,15 @@ impl World {
 
     /// The environment's ledger, as a person with the right to it reads and writes it.
     pub(crate) fn ledger(&self) -> Ledger {
+        self.ledger_of(&self.installed.ledger_table)
+    }
+
+    /// The ledger in a table.
+    pub(crate) fn ledger_of(&self, table: &str) -> Ledger {
         let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local");
         let aws =
             signalbox_bootstrap::Aws::new("us-east-1".to_owned(), credentials, Some(self.running.url()));
-        Ledger::dynamodb(
-            aws_sdk_dynamodb::Client::new(aws.sdk()),
-            &self.installed.ledger_table,
-        )
+        Ledger::dynamodb(aws_sdk_dynamodb::Client::new(aws.sdk()), table)
     }
 
     pub(crate) async fn stop(&self) {
