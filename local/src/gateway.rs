@@ -10,6 +10,7 @@ mod engines;
 mod failing;
 mod function_url;
 mod pages;
+mod policy;
 mod proxy;
 mod reply;
 mod route;

@@ -345,8 +345,10 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
         build_policy(running, installed),
     )
     .await?;
+    let key = make_key(running, installed).await?;
     let fill = |text: &str| {
         [
+            ("${ArtifactKeyArn}", key.as_str()),
             ("${Environment}", installed.environment.as_str()),
             ("${PipelineName}", &installed.pipeline),
             ("${SourceBucket}", &installed.source_bucket),
@@ -364,6 +366,8 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
         .iter()
         .fold(text.to_owned(), |text, (token, value)| text.replace(token, value))
     };
+    let application = json!({ "applicationName": installed.function, "computePlatform": "Lambda" });
+    call(running, "codedeploy", "CreateApplication", application).await?;
     for (service, operation, file) in [
         ("codebuild", "CreateProject", "build.json".to_owned()),
         ("codebuild", "CreateProject", "integration-test.json".to_owned()),
@@ -429,6 +433,17 @@ async fn make_role(
     Ok(format!("arn:aws:iam::{}:role/{name}", running.cloud.account().id))
 }
 
+/// The key of the artifacts.
+async fn make_key(running: &Running, installed: &Installed) -> Result<String, InstallError> {
+    let input = json!({ "Description": format!("Artifacts of {}", installed.pipeline) });
+    let answer = call(running, "kms", "CreateKey", input).await?;
+    let arn = answer.pointer("/KeyMetadata/Arn").and_then(Value::as_str);
+    arn.map(str::to_owned).ok_or_else(|| InstallError::Refused {
+        what: "kms CreateKey".to_owned(),
+        error: AwsError::internal("the answer names no key"),
+    })
+}
+
 /// What a build may do: keep its artifacts, and call and read what it tests.
 fn build_policy(running: &Running, installed: &Installed) -> Value {
     let account = running.cloud.account();
@@ -470,6 +485,7 @@ pub async fn deploy_first_version(running: &Running, installed: &Installed) -> R
         ("Environment", installed.environment.as_str()),
         ("FunctionName", &installed.function),
         ("PipelineName", &installed.pipeline),
+        ("CodeDeployApplicationName", &installed.function),
         ("CodeS3Bucket", &installed.artifact_bucket),
         ("CodeS3Key", &key),
         ("Revision", "1.0.0"),

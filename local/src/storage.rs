@@ -4,7 +4,7 @@
 //! gateway or through an engine, on a bucket whose notifications go to EventBridge, becomes the event
 //! that AWS documents (S3 User Guide, "EventBridge event message structure").
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, Method, header};
@@ -31,6 +31,8 @@ pub(crate) struct Storage {
     sequence: Mutex<u64>,
     /// Buckets whose notifications go to EventBridge; the emulator does not keep that.
     buckets: Mutex<HashSet<String>>,
+    /// Buckets' policies as they were written; the emulator has only what can apply here.
+    policies: Mutex<HashMap<String, String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,6 +55,20 @@ impl Storage {
         } else {
             buckets.remove(bucket);
         }
+    }
+
+    /// The bucket's policy, from now on.
+    pub(crate) fn set_policy(&self, bucket: &str, policy: Option<String>) {
+        let mut policies = lock(&self.policies);
+        match policy {
+            Some(policy) => policies.insert(bucket.to_owned(), policy),
+            None => policies.remove(bucket),
+        };
+    }
+
+    /// The bucket's policy as it was written.
+    pub(crate) fn policy(&self, bucket: &str) -> Option<String> {
+        lock(&self.policies).get(bucket).cloned()
     }
 
     /// Whether the bucket's notifications go to EventBridge.

@@ -44,6 +44,7 @@ mod source;
 mod sweep;
 mod sweep_releases;
 mod template;
+mod terraform;
 mod tools;
 mod tracking;
 mod transformed;
@@ -197,6 +198,10 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             every_parameter_says_what_it_is_and_what_it_may_be,
             cfn_lint_finds_nothing_in_either_template,
             the_scan_for_variables_finds_each_way_of_reading_one,
+        },
+        terraform::{
+            staging_is_installed_runs_an_upload_and_is_taken_out_again,
+            production_is_installed_beside_a_second_pipeline_and_is_taken_out_again,
         },
         host::{
             what_a_function_throws_is_reported_and_its_process_lives_on,

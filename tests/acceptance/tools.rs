@@ -21,6 +21,11 @@ pub(crate) struct Said {
 
 /// Runs a program to its end, fed with `input`.
 pub(crate) async fn run(command: &mut Command, input: &str) -> Said {
+    run_within(PATIENCE, command, input).await
+}
+
+/// As `run`, for a program that may take longer, or must not take so long.
+pub(crate) async fn run_within(patience: Duration, command: &mut Command, input: &str) -> Said {
     use tokio::io::AsyncWriteExt;
     let command = command
         .stdin(Stdio::piped())
@@ -33,9 +38,9 @@ pub(crate) async fn run(command: &mut Command, input: &str) -> Said {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = timeout(PATIENCE, child.wait_with_output()).await;
+    let output = timeout(patience, child.wait_with_output()).await;
     let output = output
-        .unwrap_or_else(|_| panic!("{command:?} did not end within {PATIENCE:?}"))
+        .unwrap_or_else(|_| panic!("{command:?} did not end within {patience:?}"))
         .unwrap();
     Said {
         succeeded: output.status.success(),

@@ -167,6 +167,9 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
     if call.has("notification") && call.key.is_empty() {
         return notifications(cloud, &call, parts, body).await;
     }
+    if call.has("policy") && call.key.is_empty() {
+        return super::policy::handle(cloud, &call, parts, body).await;
+    }
     let body = match passed_on(&parts.headers, body).await {
         Ok(body) => body,
         Err(response) => return response,
@@ -189,6 +192,7 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
     if status.is_success() {
         if deletes_bucket {
             cloud.storage().set_eventbridge(&call.bucket, false);
+            cloud.storage().set_policy(&call.bucket, None);
         }
         if let Some(kind) = written {
             announce_one(cloud, &call, kind, &headers, &answer_body).await;

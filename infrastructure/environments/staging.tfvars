@@ -1,0 +1,4 @@
+# terraform apply -var-file=environments/staging.tfvars
+environment = "staging"
+
+watchers = []

@@ -1,0 +1,10 @@
+# Optional: AWS Signer signs what the build makes, and the application's stack accepts nothing else.
+
+resource "aws_signer_signing_profile" "this" {
+  count = var.code_signing ? 1 : 0
+
+  platform_id = "AWSLambda-SHA384-ECDSA"
+  # Letters, digits and underscores only.
+  name = replace(local.function, "-", "_")
+  tags = local.tags
+}
