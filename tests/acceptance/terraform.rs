@@ -3,6 +3,7 @@
 
 mod declared;
 mod installation;
+mod roles;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use signalbox_local::sample::{self, Behaviour};
 use tokio::time::{sleep, timeout};
 
-use crate::world::World;
+use crate::world::{TEAM, World};
 use installation::Installation;
 
 /// A whole run, with a build that may have to fetch its tools.
@@ -56,9 +57,11 @@ pub(crate) async fn staging_is_installed_runs_an_upload_and_is_taken_out_again(w
 
 pub(crate) async fn production_is_installed_beside_a_second_pipeline_and_is_taken_out_again(world: &World) {
     let installation = Installation::prepare(world, "production", SECOND).await;
+    mistakes_must_be_refused(&installation).await;
     let outputs = installation.apply().await;
     declared::must_be_the_demos(&installation, &outputs).await;
     must_have_the_options(&installation).await;
+    roles::must_be_narrow(world, &installation).await;
     installation.destroy().await;
     must_be_empty(
         &installation,
@@ -66,6 +69,46 @@ pub(crate) async fn production_is_installed_beside_a_second_pipeline_and_is_take
     )
     .await;
     installation.running.stop().await;
+}
+
+/// What cannot be is said in the plan, before anything is made, and with what would be right.
+async fn mistakes_must_be_refused(installation: &Installation) {
+    let mistakes = [
+        ("environment=qa", "The environment is staging or production"),
+        ("timeout_in_minutes=4", "5 to 86400 minutes"),
+        ("compute_type=SMALL", "such as BUILD_GENERAL1_SMALL"),
+        ("approvers=[\"ann\"]", "Each approver is an e-mail address"),
+        (
+            "vpc_subnet_ids=[\"subnet-1\"]",
+            "Subnets and security groups are needed together",
+        ),
+        (
+            "functions_directory=nowhere",
+            "run `cargo package-functions` first",
+        ),
+    ];
+    for (mistake, told) in mistakes {
+        let said = installation
+            .try_terraform(&["plan", "-input=false", "-var", mistake])
+            .await;
+        assert!(!said.succeeded, "{mistake} is taken");
+        let text = words(&said.err);
+        assert!(text.contains(told), "{mistake}: {}", said.err);
+    }
+    // Another environment's workspace.
+    installation.terraform(&["workspace", "new", "staging"]).await;
+    let said = installation.try_terraform(&["plan", "-input=false"]).await;
+    assert!(!said.succeeded);
+    let told = "terraform workspace select -or-create production";
+    assert!(words(&said.err).contains(told), "{}", said.err);
+    installation.terraform(&["workspace", "select", "default"]).await;
+    installation.terraform(&["workspace", "delete", "staging"]).await;
+}
+
+/// What Terraform says as one line: it breaks lines, and draws a bar beside them.
+fn words(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| *word != "│");
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Uploads the sample, and follows its run to a good end.
@@ -99,6 +142,11 @@ async fn run_an_upload(installation: &Installation, outputs: &Value) {
         "the logs are in {}: {state:#}",
         installation.running.logs.display()
     );
+    // The control plane has seen it, and Terraform's subscription tells people.
+    let told = installation.running.cloud.inbox();
+    let told = told.wait_for(|mail| mail.to == TEAM && mail.topic.ends_with(":signalbox-staging-notices"));
+    let told = timeout(PATIENCE, told).await;
+    told.expect("nobody is told of the run");
 }
 
 /// Deletes a stack, as a person would.

@@ -46,7 +46,7 @@ data "aws_iam_policy_document" "pipeline" {
   }
   statement {
     sid       = "SeePackagesVersions"
-    actions   = ["s3:GetBucketVersioning", "s3:ListBucket"]
+    actions   = ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket"]
     resources = [aws_s3_bucket.this["source"].arn]
   }
   # CodePipeline keeps artifacts below the first 20 characters of the pipeline's name.
@@ -57,7 +57,7 @@ data "aws_iam_policy_document" "pipeline" {
   }
   statement {
     sid       = "SeeArtifactsVersions"
-    actions   = ["s3:GetBucketVersioning", "s3:ListBucket"]
+    actions   = ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket"]
     resources = [aws_s3_bucket.this["artifacts"].arn]
   }
   statement {

@@ -80,7 +80,8 @@ impl Installation {
         said.out
     }
 
-    async fn try_terraform(&self, arguments: &[&str]) -> Said {
+    /// Runs Terraform, however it ends.
+    pub(super) async fn try_terraform(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new("terraform");
         let own = |name: &OsString| {
             let name = name.to_string_lossy();
