@@ -62,6 +62,15 @@ pub enum ClaimOutcome {
     Conflict,
 }
 
+/// How a claim stands, for who only looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimStanding {
+    /// The effect has been performed; this was recorded.
+    Done(String),
+    /// Somebody is at it, or was until it failed or crashed.
+    InProgress,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Body {
     digest: String,
@@ -173,6 +182,22 @@ impl Ledger {
                 outcome => return Ok(outcome),
             }
         }
+    }
+
+    /// How a claim stands, without claiming anything; `None` where nobody has claimed it.
+    ///
+    /// # Errors
+    /// If the ledger cannot tell.
+    pub async fn look_at_claim(
+        &self,
+        key: &ClaimKey,
+        now: Timestamp,
+    ) -> Result<Option<ClaimStanding>, LedgerError> {
+        let found = self.table.read::<Body>(&key.row, Some(now)).await?;
+        Ok(found.map(|(body, _)| match body.result {
+            Some(result) => ClaimStanding::Done(result),
+            None => ClaimStanding::InProgress,
+        }))
     }
 
     /// Records that the effect was performed, with what later claimants are to be told (cut to 4,000

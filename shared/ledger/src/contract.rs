@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::table::{Put, RowKey, row};
 use crate::{
-    Advance, ApprovalKey, Claim, ClaimKey, ClaimOutcome, DecisionOutcome, Ledger, LedgerError, Saved,
-    StoredTimeline, VoteOutcome,
+    Advance, ApprovalKey, Claim, ClaimKey, ClaimOutcome, ClaimStanding, DecisionOutcome, Ledger, LedgerError,
+    Saved, StoredTimeline, VoteOutcome,
 };
 
 type Held = Result<(), Broken>;
@@ -108,7 +108,12 @@ async fn won(ledger: &Ledger, key: &ClaimKey, now: Timestamp) -> Result<Claim, B
 
 async fn claims(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
     let key = ClaimKey::new("contract", format!("{run}/claims"));
+    let looked = ledger.look_at_claim(&key, now).await?;
+    hold("to look at a free claim finds nothing", looked.is_none(), &looked)?;
     let held = won(ledger, &key, now).await?;
+    let looked = ledger.look_at_claim(&key, now).await?;
+    let is_seen = looked == Some(ClaimStanding::InProgress);
+    hold("to look at a held claim takes nothing", is_seen, &looked)?;
     let again = claim(ledger, &key, "payload", now + SignedDuration::from_secs(59)).await?;
     let is_held = matches!(again, ClaimOutcome::InProgress { until } if until == now + MINUTE);
     hold("a held claim is in progress until its deadline", is_held, &again)?;
@@ -119,6 +124,9 @@ async fn claims(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
         &other,
     )?;
     ledger.complete(held, "the result", now).await?;
+    let looked = ledger.look_at_claim(&key, now).await?;
+    let is_seen = looked == Some(ClaimStanding::Done("the result".to_owned()));
+    hold("to look at a completed claim finds its result", is_seen, &looked)?;
     for later in [SignedDuration::ZERO, DAY * 2, DAY * 29] {
         let done = claim(ledger, &key, "payload", now + later).await?;
         let is_done = matches!(&done, ClaimOutcome::Done(result) if result == "the result");

@@ -45,7 +45,7 @@ mod values;
 
 pub use approvals::{ApprovalKey, DecisionOutcome, StoredApproval, Strangers, VoteOutcome};
 pub use audit::AuditedApproval;
-pub use claims::{Claim, ClaimKey, ClaimOutcome};
+pub use claims::{Claim, ClaimKey, ClaimOutcome, ClaimStanding};
 pub use deferred::Deferred;
 pub use error::LedgerError;
 pub use rollbacks::{Allowed, BAD_VERSION, BadVersion};
