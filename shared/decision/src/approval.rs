@@ -189,15 +189,15 @@ impl Evidence {
 
 /// Who made a change, as its source says: the pipeline's variable `author`, else the last line
 /// `Author: …` of the revision's summary, which an S3 upload sets by the metadata
-/// `codepipeline-artifact-revision-summary`.
+/// `codepipeline-artifact-revision-summary`. Metadata has one line only: there, ` | ` parts it.
 ///
 /// Whoever uploads can write what they like there, so that this keeps honest people honest; that nobody
 /// releases alone what they wrote is enforced by the list of approvers and the upload's own audit trail.
 #[must_use]
 pub fn stated_author(variable: Option<&str>, summary: Option<&str>) -> Option<String> {
     let trailer = |summary: &str| {
-        summary.lines().rev().find_map(|line| {
-            let (label, value) = line.split_once(':')?;
+        summary.rsplit(['\n', '|']).find_map(|part| {
+            let (label, value) = part.split_once(':')?;
             label
                 .trim()
                 .eq_ignore_ascii_case("author")
@@ -364,6 +364,11 @@ pub(crate) mod tests {
         assert_eq!(
             stated_author(Some("bob@example.com"), summary).as_deref(),
             Some("bob@example.com")
+        );
+        let one_line = Some("Round the totals (0123abc) | Author: Ann <ann@example.com>");
+        assert_eq!(
+            stated_author(None, one_line).as_deref(),
+            Some("Ann <ann@example.com>")
         );
         assert_eq!(stated_author(None, Some("Amazon S3 version id: abc")), None);
         assert_eq!(stated_author(Some(" "), None), None);
