@@ -174,6 +174,9 @@ pub(super) async fn handle(cloud: &LocalCloud, caller: &Caller, parts: Parts, bo
         Ok(body) => body,
         Err(response) => return response,
     };
+    if method == Method::GET && call.has("versioning") && call.key.is_empty() {
+        return versioning(cloud, parts, body).await;
+    }
     let deletes_bucket = call.key.is_empty() && method == Method::DELETE && call.query.is_empty();
     let deletes_many = method == Method::POST && call.key.is_empty() && call.has("delete");
     let written = call.writes();
@@ -244,6 +247,23 @@ fn with_eventbridge(document: &str) -> String {
         (Some(empty), _) => format!("{empty}><{EVENT_BRIDGE}/>{end}"),
         (None, Some(open)) => format!("{open}<{EVENT_BRIDGE}/>{end}"),
         (None, None) => document.to_owned(),
+    }
+}
+
+/// The emulator names the answer after the operation; AWS's SDKs want it by the name in the service's model.
+async fn versioning(cloud: &LocalCloud, parts: Parts, body: reqwest::Body) -> Response {
+    let answered = match proxy::send(cloud, parts, body).await {
+        Ok(answered) => answered,
+        Err(error) => return proxy::unreachable_emulator(&error),
+    };
+    let (status, mut headers) = (answered.status(), answered.headers().clone());
+    match answered.text().await {
+        Ok(text) => {
+            headers.remove(header::CONTENT_LENGTH);
+            let text = text.replace("GetBucketVersioningResponse", "VersioningConfiguration");
+            proxy::answer(status, &headers, Body::from(text))
+        }
+        Err(error) => proxy::unreachable_emulator(&AwsError::internal(error.to_string())),
     }
 }
 
