@@ -1,17 +1,25 @@
-//! `signalbox`: what happened, from the ledger.
+//! `signalbox`: the way in for the people who use it every day.
 //!
-//! Exit codes: 0, done; 1, AWS or the ledger refused or did not answer; 2, the command or the environment
-//! is wrong (said before anything is asked). What is asked for goes to standard output, everything else to
-//! standard error. No command changes anything unless its name says so.
+//! What is asked for goes to standard output, everything else to standard error. No command changes anything
+//! unless its name says so. Each command is a file of `commands/`, and reads *gather → decide → render*: what
+//! it found out is one type, and both the text and the JSON are made of it.
 
 mod access;
-mod audit;
+mod approvals;
+mod commands;
+mod console;
+mod error;
+mod follow;
+mod names;
+mod output;
+mod pipeline;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use signalbox_ledger::LedgerError;
+
+use crate::commands::{audit, doctor, status, trigger, watch};
+use crate::error::{Error, Exit};
 
 /// The event-driven control plane for AWS CodePipeline, from the command line.
 #[derive(Debug, Parser)]
@@ -19,9 +27,8 @@ use signalbox_ledger::LedgerError;
     name = "signalbox",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes:\n  0  done\n  1  AWS or the ledger refused, or did not answer\n  2  the command or \
-                  the environment is wrong\n\nCredentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and \
-                  AWS_SESSION_TOKEN, the region from AWS_REGION or AWS_DEFAULT_REGION."
+    after_help = error::EXIT_CODES,
+    after_long_help = error::HELP
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -30,47 +37,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Packs a directory, uploads it, and tells of the run that this starts.
+    Trigger(Box<trigger::Arguments>),
+    /// How a pipeline stands: stages, freezes, open approvals, newest runs.
+    Status(status::Arguments),
+    /// Follows a run to its end.
+    Watch(watch::Arguments),
+    /// Looks for what is wrong with an environment, and says how to mend it.
+    Doctor(doctor::Arguments),
     /// Who was asked, who tried, who decided: every approval of a pipeline, oldest first.
     Audit(audit::Arguments),
-}
-
-/// Why a command did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    /// The environment lacks something; all of it at once.
-    #[error("{}", .0.join("\n"))]
-    Environment(Vec<String>),
-    /// The ledger could not be read.
-    #[error("{0}")]
-    Ledger(#[from] LedgerError),
-    /// The output could not be written.
-    #[error("the output cannot be written: {0}")]
-    Output(#[from] io::Error),
-}
-
-impl Error {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Environment(_) => ExitCode::from(2),
-            // Who reads no further (`| head`) has what they wanted.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Self::Ledger(_) | Self::Output(_) => ExitCode::from(1),
-        }
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
-        Command::Audit(arguments) => audit::run(&arguments).await,
+        Command::Trigger(arguments) => trigger::run(&arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Watch(arguments) => watch::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Audit(arguments) => audit::run(&arguments).await.map(|()| Exit::Done),
     };
-    let Err(error) = done else {
-        return ExitCode::SUCCESS;
-    };
-    let code = error.exit_code();
-    if code != ExitCode::SUCCESS {
-        let _ = writeln!(anstream::stderr(), "signalbox: {error}");
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report().into(),
     }
-    code
 }

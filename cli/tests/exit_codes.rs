@@ -1,29 +1,45 @@
-//! The real binary's exit codes, as its help documents them.
+//! The real binary's exit codes, as its help documents them, where no cloud is needed.
 
 #![expect(clippy::panic, reason = "a test says what is wrong by failing")]
 
 use std::process::{Command, Output};
 
 fn signalbox(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new(env!("CARGO_BIN_EXE_signalbox"))
         .args(arguments)
         .env_clear()
+        .env("PATH", path)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(environment.iter().copied())
         .output();
     output.unwrap_or_else(|error| panic!("the binary must start: {error}"))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn written(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 const AUDIT: [&str; 3] = ["audit", "--pipeline", "p"];
 
 #[test]
 fn what_is_missing_in_the_environment_is_said_at_once_with_code_2() {
-    let output = signalbox(&AUDIT, &[]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
-    for variable in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-        assert!(said.contains(variable), "{variable} is not named in {said}");
+    for arguments in [&AUDIT[..], &["status"], &["watch", "production"]] {
+        let output = signalbox(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        for fix in ["AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "--local"] {
+            assert!(
+                said(&output).contains(fix),
+                "{fix} is not named in {}",
+                said(&output)
+            );
+        }
+        assert!(output.stdout.is_empty());
     }
-    assert!(output.stdout.is_empty());
 }
 
 #[test]
@@ -33,6 +49,10 @@ fn a_wrong_command_ends_with_code_2() {
         &["audit"],
         &["audit", "--pipeline", "a pipeline"],
         &["decide"],
+        &["status", "a/b"],
+        &["watch", "--run", "x y"],
+        &["trigger", "staging", ".", "--timeout", "soon"],
+        &["trigger", "staging", ".", "--branch", "a b"],
     ] {
         let output = signalbox(arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -40,19 +60,103 @@ fn a_wrong_command_ends_with_code_2() {
 }
 
 #[test]
-fn a_ledger_that_does_not_answer_ends_with_code_1() {
+fn a_cloud_that_does_not_answer_ends_with_code_1() {
     // Port 9 of this machine: nothing listens there.
-    let output = signalbox(&[&AUDIT[..], &["--local", "http://127.0.0.1:9"]].concat(), &[]);
+    let nobody = "--local=http://127.0.0.1:9";
+    let output = signalbox(&[&AUDIT[..], &[nobody]].concat(), &[]);
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("the ledger is unavailable"), "{said}");
+    let text = said(&output);
+    assert!(text.contains("the ledger is unavailable"), "{text}");
     assert!(output.stdout.is_empty());
+
+    let output = signalbox(&["status"], &[("SIGNALBOX_LOCAL_URL", "http://127.0.0.1:9")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("lambda-function-staging-pipeline"), "{text}");
+    assert!(text.contains("could not be reached"), "{text}");
 }
 
 #[test]
-fn the_help_names_the_exit_codes() {
+fn every_help_names_the_exit_codes_and_the_long_one_has_examples() {
     let output = signalbox(&["--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    let help = String::from_utf8_lossy(&output.stdout);
-    assert!(help.contains("Exit codes") && help.contains("audit"), "{help}");
+    let help = written(&output);
+    for part in [
+        "Exit codes",
+        "AWS_PROFILE",
+        "NO_COLOR",
+        "audit",
+        "trigger",
+        "status",
+        "watch",
+    ] {
+        assert!(help.contains(part), "{part} is missing in {help}");
+    }
+    for command in ["trigger", "status", "watch", "doctor"] {
+        let short = written(&signalbox(&[command, "-h"], &[]));
+        assert!(short.contains("Exit codes"), "{short}");
+        let long = written(&signalbox(&[command, "--help"], &[]));
+        for part in [
+            "Exit codes",
+            &format!("Examples:\n  signalbox {command} "),
+            "--json",
+            "--local",
+        ] {
+            assert!(long.contains(part), "{part} is missing in {long}");
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_lists_what_would_be_packed_and_needs_no_cloud() {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    for (name, content) in [("index.js", "1"), (".env", "SECRET=1"), ("a.pem", "1")] {
+        let written = std::fs::write(directory.path().join(name), content);
+        written.unwrap_or_else(|error| panic!("{error}"));
+    }
+    let path = directory.path().to_string_lossy().into_owned();
+    let output = signalbox(&["trigger", "staging", &path, "--dry-run"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = written(&output);
+    assert!(
+        text.contains("s3://lambda-artifacts-staging/source/develop/lambda-function.zip"),
+        "{text}"
+    );
+    assert!(
+        text.contains("index.js") && text.contains("1 file, 1 byte "),
+        "{text}"
+    );
+    assert!(!text.contains(".env") && !text.contains("a.pem"), "{text}");
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colours where there is no terminal: {text}"
+    );
+
+    let json = written(&signalbox(
+        &["trigger", "production", &path, "--dry-run", "--json"],
+        &[],
+    ));
+    for part in [
+        "\"key\": \"source/main/lambda-function.zip\"",
+        "\"name\": \"index.js\"",
+        "\"branch\": \"main\"",
+    ] {
+        assert!(json.contains(part), "{part} is missing in {json}");
+    }
+}
+
+#[test]
+fn a_package_that_would_be_rejected_ends_with_code_5_before_anything_is_asked() {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let large = std::fs::write(directory.path().join("large"), vec![b'x'; 4000]);
+    large.unwrap_or_else(|error| panic!("{error}"));
+    let path = directory.path().to_string_lossy().into_owned();
+    let local = "--local=http://127.0.0.1:9";
+    let output = signalbox(&["trigger", "staging", &path, "--max-bytes", "10", local], &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let text = said(&output);
+    assert!(
+        text.contains("10 are allowed") && text.contains(".signalboxignore"),
+        "{text}"
+    );
 }

@@ -36,6 +36,8 @@ mod rollback_group;
 mod rollback_pipeline;
 mod rollback_strategies;
 mod runs;
+mod signalbox;
+mod signalbox_doctor;
 mod site;
 mod slack;
 mod slack_server;
@@ -333,6 +335,19 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_linear_shift_goes_in_equal_steps,
             a_custom_configuration_shifts_as_it_says,
             a_linear_shift_that_fails_goes_back_at_once,
+        },
+        signalbox::{
+            trigger_packs_uploads_and_follows_the_run_to_its_end,
+            the_author_that_trigger_names_cannot_approve,
+            a_rejected_upload_says_why_with_an_exit_code_of_its_own,
+            an_upload_that_nobody_takes_up_ends_with_the_time_and_where_to_look,
+            the_exit_code_of_watch_says_how_a_run_ended,
+            status_shows_open_approvals_with_who_was_asked,
+            status_shows_a_frozen_stage_with_its_reason,
+            the_script_triggers_a_run_and_follows_it_where_it_is_told_to,
+        },
+        signalbox_doctor::{
+            doctor_finds_each_planted_fault_and_nothing_else,
         },
         sweep::{
             h07_a_run_whose_every_event_is_lost_is_repaired,

@@ -272,7 +272,7 @@ fn signalbox(world: &World, arguments: &[&str]) -> Output {
     let url = world.running.url();
     let output = Command::new(&program)
         .args(arguments)
-        .args(["--local", &url])
+        .arg(format!("--local={url}"))
         .env_clear()
         .output();
     output.unwrap_or_else(|error| {

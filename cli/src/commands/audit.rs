@@ -1,8 +1,5 @@
 //! `signalbox audit`: every approval of a pipeline, as JSON lines or as a table.
 
-use std::fmt::Write as _;
-use std::io::Write;
-
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
@@ -12,8 +9,10 @@ use signalbox_decision::names::PipelineName;
 use signalbox_decision::text::shown;
 use signalbox_ledger::AuditedApproval;
 
-use crate::Error;
 use crate::access::Access;
+use crate::error::Error;
+use crate::names::Environment;
+use crate::output::{harmless, print};
 
 /// `signalbox audit`
 #[derive(Debug, Args)]
@@ -29,6 +28,14 @@ pub(crate) struct Arguments {
     /// One JSON object a line, in the place of a table.
     #[arg(long)]
     json: bool,
+    /// The environment that Signalbox was installed for.
+    #[arg(
+        long,
+        env = "SIGNALBOX_ENVIRONMENT",
+        default_value = "staging",
+        value_name = "NAME"
+    )]
+    environment: Environment,
     #[command(flatten)]
     access: Access,
 }
@@ -55,7 +62,8 @@ struct Line {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Error> {
-    let ledger = arguments.access.ledger()?;
+    let cloud = arguments.access.connect().await?;
+    let ledger = cloud.ledger(format!("signalbox-{}-ledger", arguments.environment));
     let pipeline = &arguments.pipeline;
     let mut lines = Vec::new();
     for execution in ledger.runs(pipeline).await? {
@@ -87,9 +95,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Error> {
     } else {
         table(&lines)
     };
-    let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    print(&text)
 }
 
 impl Line {
@@ -165,16 +171,7 @@ fn json_lines(lines: &[Line]) -> String {
     let mut text = String::new();
     for line in lines {
         // A line of texts and numbers can always be written.
-        for c in serde_json::to_string(line).unwrap_or_default().chars() {
-            // Nothing that a terminal would act on, or that hides or reorders text.
-            if c.is_control() || shown(c.encode_utf8(&mut [0; 4]), 1).starts_with("\\u") {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(text, "\\u{unit:04x}");
-                }
-            } else {
-                text.push(c);
-            }
-        }
+        text.push_str(&harmless(&serde_json::to_string(line).unwrap_or_default()));
         text.push('\n');
     }
     text

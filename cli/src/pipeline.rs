@@ -1,0 +1,102 @@
+//! A pipeline and its runs, as CodePipeline has them now.
+
+mod run;
+mod state;
+
+#[cfg(test)]
+pub(crate) use run::tests;
+pub(crate) use run::{Run, Stage};
+pub(crate) use state::{Freeze, PipelineState, RunSummary, StageState};
+
+use aws_sdk_codepipeline::Client;
+use aws_sdk_codepipeline::primitives::DateTime;
+use aws_sdk_codepipeline::types::ActionExecutionFilter;
+use jiff::Timestamp;
+use signalbox_decision::names::{ExecutionId, PipelineName};
+
+use crate::access::Cloud;
+use crate::error::Error;
+
+/// Reads one pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipeline {
+    client: Client,
+    name: PipelineName,
+}
+
+impl Pipeline {
+    /// That pipeline.
+    pub(crate) fn new(cloud: &Cloud, name: PipelineName) -> Self {
+        Self {
+            client: Client::new(cloud.sdk()),
+            name,
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &PipelineName {
+        &self.name
+    }
+
+    /// One of its runs, with every action so far.
+    pub(crate) async fn run(&self, id: &ExecutionId) -> Result<Run, Error> {
+        let what = || format!("run {id} of {}", self.name);
+        let (run, actions) = tokio::join!(
+            self.client
+                .get_pipeline_execution()
+                .pipeline_name(self.name.as_str())
+                .pipeline_execution_id(id.as_str())
+                .send(),
+            self.client
+                .list_action_executions()
+                .pipeline_name(self.name.as_str())
+                .filter(
+                    ActionExecutionFilter::builder()
+                        .pipeline_execution_id(id.as_str())
+                        .build(),
+                )
+                .into_paginator()
+                .items()
+                .send()
+                .collect::<Result<Vec<_>, _>>(),
+        );
+        let run = run.map_err(Error::aws(what()))?;
+        let mut actions = actions.map_err(Error::aws(what()))?;
+        // CodePipeline answers newest first.
+        actions.reverse();
+        Ok(Run::of(id, run.pipeline_execution(), &actions))
+    }
+
+    /// The newest runs, newest first.
+    pub(crate) async fn newest(&self, count: i32) -> Result<Vec<RunSummary>, Error> {
+        let answer = self
+            .client
+            .list_pipeline_executions()
+            .pipeline_name(self.name.as_str())
+            .max_results(count)
+            .send()
+            .await
+            .map_err(Error::aws(format!("the runs of {}", self.name)))?;
+        Ok(answer
+            .pipeline_execution_summaries()
+            .iter()
+            .filter_map(RunSummary::of)
+            .collect())
+    }
+
+    /// Its stages as they stand.
+    pub(crate) async fn state(&self) -> Result<PipelineState, Error> {
+        let answer = self
+            .client
+            .get_pipeline_state()
+            .name(self.name.as_str())
+            .send()
+            .await
+            .map_err(Error::aws(format!("the state of {}", self.name)))?;
+        Ok(PipelineState::of(&answer))
+    }
+}
+
+fn time(at: Option<&DateTime>) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at?.to_millis().ok()?).ok()
+}

@@ -1,0 +1,361 @@
+//! `signalbox doctor` against a cloud of its own: an installed environment is sound, and each planted fault is
+//! found, with its fix.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, EventBridgeConfiguration, NotificationConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    VersioningConfiguration,
+};
+use serde_json::{Value, json};
+use signalbox_local::install::{self, Installed, Plan};
+use signalbox_local::running::{Options, Running};
+use tokio::process::Command;
+
+use crate::signalbox::ended;
+use crate::world::{ANN, BEN, TEAM, World};
+
+/// A cloud with a whole production environment in it.
+struct Hospital {
+    running: Running,
+    installed: Installed,
+}
+
+/// What is found, other than sound: `check subject: text` with the fix.
+type Findings = BTreeMap<String, String>;
+
+impl Hospital {
+    async fn open(world: &World) -> Self {
+        let options = Options {
+            scale: 30.0,
+            ..Options::default()
+        };
+        let paths = world.running.paths.clone();
+        let running = Running::start(paths, &options, &|_| ()).await.unwrap();
+        let plan = Plan {
+            environment: "production".to_owned(),
+            approvers: vec![ANN.to_owned(), BEN.to_owned()],
+            watcher: TEAM.to_owned(),
+        };
+        let installed = install::install(&running, &plan).await.unwrap();
+        install::deploy_first_version(&running, &installed).await.unwrap();
+        Self { running, installed }
+    }
+
+    /// Runs the doctor; answers its exit code and what is not sound.
+    async fn doctor(&self) -> (i32, Findings) {
+        let mut command = Command::new(self.running.paths.binaries.join("signalbox"));
+        command
+            .args(["doctor", "production", "--json"])
+            .arg(format!("--local={}", self.running.url()))
+            .env_clear()
+            .kill_on_drop(true);
+        let output = ended(&mut command).await;
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        let findings = report["findings"].as_array().unwrap();
+        assert!(findings.len() > 20, "too little was looked at: {findings:#?}");
+        let code = output.status.code().unwrap_or(-1);
+        assert_eq!(report["sound"], code == 0);
+        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let unsound = findings
+            .iter()
+            .filter(|finding| finding["verdict"] != "sound")
+            .map(|finding| {
+                let what = format!(
+                    "{} {} {}: {}",
+                    text(finding, "verdict"),
+                    text(finding, "check"),
+                    text(finding, "subject"),
+                    text(finding, "text")
+                );
+                (what, text(finding, "fix"))
+            });
+        (code, unsound.collect())
+    }
+
+    /// The doctor finds just this one fault, and how to mend it.
+    async fn finds(&self, what: &str, fix: &str) {
+        let (code, found) = self.doctor().await;
+        assert_eq!(code, 7, "{what}: {found:#?}");
+        let only = found.iter().next().filter(|_| found.len() == 1);
+        let (text, said) = only.unwrap_or_else(|| panic!("{what} alone is to be found: {found:#?}"));
+        assert!(text.contains(what), "{what} is not in {text}");
+        assert!(said.contains(fix), "{fix} is not in {said}");
+    }
+
+    async fn call(&self, service: &str, operation: &str, input: Value) -> Value {
+        let answer = self.running.call(service, operation, input).await;
+        answer.unwrap_or_else(|error| panic!("{service} {operation}: {error:?}"))
+    }
+
+    async fn set_versioning(&self, status: BucketVersioningStatus) {
+        let configuration = VersioningConfiguration::builder().status(status).build();
+        let request = self.running.s3().put_bucket_versioning();
+        let request = request.bucket(&self.installed.source_bucket);
+        request
+            .versioning_configuration(configuration)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    async fn set_events(&self, on: bool) {
+        let events = on.then(|| EventBridgeConfiguration::builder().build());
+        let configuration = NotificationConfiguration::builder()
+            .set_event_bridge_configuration(events)
+            .build();
+        let request = self.running.s3().put_bucket_notification_configuration();
+        let request = request.bucket(&self.installed.source_bucket);
+        request
+            .notification_configuration(configuration)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// The topic for requests, and the subscriptions to it.
+    async fn approvals(&self) -> (String, Vec<Value>) {
+        let topic = "arn:aws:sns:us-east-1:123456789012:signalbox-production-approvals";
+        let answer = self
+            .call("sns", "ListSubscriptionsByTopic", json!({ "TopicArn": topic }))
+            .await;
+        (
+            topic.to_owned(),
+            answer["Subscriptions"].as_array().unwrap().clone(),
+        )
+    }
+}
+
+pub(crate) async fn doctor_finds_each_planted_fault_and_nothing_else(world: &World) {
+    let hospital = Hospital::open(world).await;
+    let (code, found) = hospital.doctor().await;
+    assert_eq!(
+        (code, &found),
+        (0, &Findings::new()),
+        "what was just installed is sound"
+    );
+
+    bucket_faults(&hospital).await;
+    rule_faults(&hospital).await;
+    approval_faults(&hospital).await;
+    alarm_faults(&hospital).await;
+    pipeline_faults(&hospital).await;
+    secret_faults(&hospital).await;
+
+    let (code, found) = hospital.doctor().await;
+    assert_eq!((code, found), (0, Findings::new()), "everything has been mended");
+    what_is_gone_is_found(&hospital).await;
+    hospital.running.shut_down().await;
+}
+
+async fn bucket_faults(hospital: &Hospital) {
+    hospital.set_versioning(BucketVersioningStatus::Suspended).await;
+    hospital
+        .finds(
+            "wrong bucket-versions lambda-artifacts-production",
+            "put-bucket-versioning",
+        )
+        .await;
+    hospital.set_versioning(BucketVersioningStatus::Enabled).await;
+
+    hospital.set_events(false).await;
+    hospital
+        .finds(
+            "wrong bucket-events lambda-artifacts-production",
+            "EventBridgeConfiguration",
+        )
+        .await;
+    hospital.set_events(true).await;
+
+    // A key of the account's own that the stack was not told of.
+    let key = hospital.call("kms", "CreateKey", json!({})).await;
+    let arn = key["KeyMetadata"]["Arn"].as_str().unwrap().to_owned();
+    let by_default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(ServerSideEncryption::AwsKms)
+        .kms_master_key_id(&arn)
+        .build()
+        .unwrap();
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default)
+        .build();
+    let configuration = ServerSideEncryptionConfiguration::builder()
+        .rules(rule)
+        .build()
+        .unwrap();
+    let (s3, bucket) = (hospital.running.s3(), &hospital.installed.source_bucket);
+    let request = s3.put_bucket_encryption().bucket(bucket);
+    let request = request.server_side_encryption_configuration(configuration);
+    request.send().await.unwrap();
+    hospital
+        .finds(&format!("wrong keys {arn}"), &format!("SourceKeyArn={arn}"))
+        .await;
+    s3.delete_bucket_encryption().bucket(bucket).send().await.unwrap();
+}
+
+async fn rule_faults(hospital: &Hospital) {
+    let name = "signalbox-production-package-uploaded";
+    hospital
+        .call("events", "DisableRule", json!({ "Name": name }))
+        .await;
+    hospital
+        .finds(&format!("wrong rules {name}"), "enable-rule")
+        .await;
+    hospital
+        .call("events", "EnableRule", json!({ "Name": name }))
+        .await;
+
+    // Whoever removes the permission leaves the rule aimed at a function that it may not invoke.
+    let function = "signalbox-production-start-run";
+    let policy = hospital
+        .call("lambda", "GetPolicy", json!({ "FunctionName": function }))
+        .await;
+    let policy: Value = serde_json::from_str(policy["Policy"].as_str().unwrap()).unwrap();
+    let statement = &policy["Statement"][0];
+    let id = statement["Sid"].as_str().unwrap();
+    hospital
+        .call(
+            "lambda",
+            "RemovePermission",
+            json!({ "FunctionName": function, "StatementId": id }),
+        )
+        .await;
+    hospital
+        .finds(
+            &format!("wrong rules {name}: it may not invoke"),
+            "add-permission",
+        )
+        .await;
+    hospital
+        .call(
+            "lambda",
+            "AddPermission",
+            json!({
+                "FunctionName": function, "StatementId": id, "Action": "lambda:InvokeFunction",
+                "Principal": "events.amazonaws.com",
+                "SourceArn": format!("arn:aws:events:us-east-1:123456789012:rule/{name}"),
+            }),
+        )
+        .await;
+}
+
+async fn approval_faults(hospital: &Hospital) {
+    let name = "/signalbox/production/approval-policy";
+    let sound = hospital
+        .call("ssm", "GetParameter", json!({ "Name": name }))
+        .await;
+    let sound = sound["Parameter"]["Value"].as_str().unwrap().to_owned();
+    let put = async |value: &str| {
+        let input = json!({ "Name": name, "Type": "String", "Overwrite": true, "Value": value });
+        hospital.call("ssm", "PutParameter", input).await;
+    };
+    put(r#"{"version":1,"approvers":[],"qorum":2}"#).await;
+    hospital
+        .finds(&format!("wrong approval-policy {name}"), "ApprovalPolicy")
+        .await;
+    put(&sound).await;
+
+    let (topic, subscriptions) = hospital.approvals().await;
+    let of_ben = subscriptions.iter().find(|one| one["Endpoint"] == BEN).unwrap();
+    let unsubscribe = async |arn: &Value| {
+        hospital
+            .call("sns", "Unsubscribe", json!({ "SubscriptionArn": arn }))
+            .await;
+    };
+    unsubscribe(&of_ben["SubscriptionArn"]).await;
+    hospital
+        .finds(&format!("{BEN} may approve and gets no request"), "sns subscribe")
+        .await;
+    let with_filter = json!({
+        "TopicArn": topic, "Protocol": "email", "Endpoint": BEN,
+        "Attributes": { "FilterPolicy": json!({ "approver": [BEN] }).to_string() },
+    });
+    hospital.call("sns", "Subscribe", with_filter).await;
+
+    let to_all = json!({ "TopicArn": topic, "Protocol": "email", "Endpoint": "boss@example.com" });
+    let subscribed = hospital.call("sns", "Subscribe", to_all).await;
+    hospital
+        .finds("boss@example.com (email) has no filter policy", "FilterPolicy")
+        .await;
+    unsubscribe(&subscribed["SubscriptionArn"]).await;
+}
+
+async fn alarm_faults(hospital: &Hospital) {
+    let function = hospital.installed.function.as_str();
+    let name = format!("{function}-blind");
+    let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
+    let alarm = json!({
+        "AlarmName": name, "Namespace": "AWS/Lambda", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
+        "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+        "Dimensions": [dimension("FunctionName", function), dimension("ExecutedVersion", "1")],
+    });
+    hospital.call("cloudwatch", "PutMetricAlarm", alarm).await;
+    hospital
+        .finds(
+            &format!("wrong alarm-dimensions {name}: it never gets data"),
+            "Resource=",
+        )
+        .await;
+    hospital
+        .call("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": [name] }))
+        .await;
+}
+
+async fn pipeline_faults(hospital: &Hospital) {
+    let pipeline = hospital.installed.pipeline.as_str();
+    let sound = hospital
+        .call("codepipeline", "GetPipeline", json!({ "name": pipeline }))
+        .await["pipeline"]
+        .clone();
+    let mut polling = sound.clone();
+    polling["stages"][0]["actions"][0]["configuration"]["PollForSourceChanges"] = json!("true");
+    hospital
+        .call("codepipeline", "UpdatePipeline", json!({ "pipeline": polling }))
+        .await;
+    hospital
+        .finds(
+            &format!("wrong pipeline {pipeline}: it polls"),
+            "PollForSourceChanges",
+        )
+        .await;
+    hospital
+        .call("codepipeline", "UpdatePipeline", json!({ "pipeline": sound }))
+        .await;
+}
+
+async fn secret_faults(hospital: &Hospital) {
+    let id = json!({ "SecretId": "signalbox-production-signing" });
+    hospital.call("secretsmanager", "DeleteSecret", id.clone()).await;
+    hospital
+        .finds("it is about to be deleted", "restore-secret")
+        .await;
+    hospital.call("secretsmanager", "RestoreSecret", id).await;
+}
+
+/// Of what is gone, each is named; nothing else is lost sight of.
+async fn what_is_gone_is_found(hospital: &Hospital) {
+    hospital
+        .call(
+            "dynamodb",
+            "DeleteTable",
+            json!({ "TableName": hospital.installed.ledger_table }),
+        )
+        .await;
+    hospital
+        .finds(
+            "wrong ledger signalbox-production-ledger: it is not there",
+            "Deploy the stack again",
+        )
+        .await;
+    let hook = "CodeDeployHook_signalbox-production-before-traffic";
+    hospital
+        .call("lambda", "DeleteFunction", json!({ "FunctionName": hook }))
+        .await;
+    let (code, found) = hospital.doctor().await;
+    assert_eq!(code, 7);
+    let is_named = found
+        .keys()
+        .any(|what| what.contains(&format!("wrong functions {hook}: it is not there")));
+    assert!(is_named, "{found:#?}");
+}
