@@ -1,5 +1,6 @@
 //! The project's own chores.
 
+mod configuration;
 mod package;
 
 use std::io::Write;
@@ -20,11 +21,14 @@ enum Command {
     ///
     /// The same source gives the same bytes: entries carry no time. Exit code 1 where a build fails.
     PackageFunctions(package::Options),
+    /// Writes `docs/configuration.md` from `template.yaml` and the functions' sources.
+    Configuration,
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::PackageFunctions(options) => package::run(&options),
+        Command::Configuration => configuration::run().map_err(|error| error.to_string()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
