@@ -1,4 +1,4 @@
-# Alarms of pipeline and control plane. They tell people; what rolls a deployment back are the alarms of the
+# Alarms of the pipeline, told where the control plane's own alarms are. They tell people; what rolls a deployment back are the alarms of the
 # application's stack. Their names begin with the control plane's, so that roll-back does not take them for those.
 
 locals {
@@ -38,26 +38,6 @@ resource "aws_cloudwatch_metric_alarm" "failure" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  tags                = local.tags
-}
-
-# Nothing is lost silently: what a function could not do waits here, with the error.
-resource "aws_cloudwatch_metric_alarm" "kept_failures" {
-  for_each = local.failures
-
-  alarm_name          = each.value
-  alarm_description   = "Something could not be done and waits in the queue ${each.value}."
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = each.value }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  alarm_actions       = [aws_cloudformation_stack.control_plane.outputs["AlertTopicArn"]]
   tags                = local.tags
 }

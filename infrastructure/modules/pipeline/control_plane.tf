@@ -4,13 +4,8 @@ locals {
   control_plane = "${coalesce(var.control_plane_name, "signalbox")}-${var.environment}"
   template      = file(var.control_plane_template)
 
-  # The template names each function's code as it lies in a checkout, and each queue of failures by its
-  # environment; both are read from there, and listed nowhere else.
+  # The template names each function's code as it lies in a checkout; no list of them stands anywhere else.
   functions = toset([for match in regexall("CodeUri: target/lambda/([a-z0-9-]+)/", local.template) : match[0]])
-  failures = toset([
-    for match in regexall("QueueName: !Sub \\S+-\\$\\{Environment\\}-([a-z0-9-]+)-failed", local.template) :
-    "${local.control_plane}-${match[0]}-failed"
-  ])
 
   zips    = { for function in local.functions : function => "${var.functions_directory}/${function}/bootstrap.zip" }
   digests = { for function, zip in local.zips : function => try(filesha256(zip), "") }

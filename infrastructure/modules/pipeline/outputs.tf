@@ -60,7 +60,7 @@ output "approval_topic_arn" {
 
 output "alarm_topic_arn" {
   description = "Alarms of pipeline and control plane."
-  value       = aws_sns_topic.alarms.arn
+  value       = aws_cloudformation_stack.control_plane.outputs["AlertTopicArn"]
 }
 
 output "upload_command" {
