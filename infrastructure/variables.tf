@@ -211,7 +211,7 @@ variable "code_signing" {
 
 # --------------------------------------------------------------------------------------- the rest
 variable "control_plane_parameters" {
-  description = "Further parameters of template.yaml, for example { MaxP95Milliseconds = 500, SlackSecretArn = \"arn:…\" }."
+  description = "Further parameters of template.yaml, for example { BakeMinutes = 60, SlackSecretArn = \"arn:…\" }."
   type        = map(string)
   default     = {}
 }
