@@ -71,13 +71,16 @@ impl Function {
     }
 }
 
-/// A text, or a `!Sub` of nothing but the environment.
+/// A text, or a `!Sub` of nothing but the environment and the control plane's name, which has its default here.
 fn filled(value: &Value, environment: &str) -> Option<String> {
     let text = match value {
         Value::Tagged(tagged) => tagged.value.as_str(),
         other => other.as_str(),
     };
-    text.map(|text| text.replace("${Environment}", environment))
+    text.map(|text| {
+        text.replace("${ControlPlaneName}", "signalbox")
+            .replace("${Environment}", environment)
+    })
 }
 
 #[cfg(test)]

@@ -50,14 +50,16 @@ impl Stats {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = functions.get(function).is_some_and(|found| found.invocations > 0);
-            drop(functions);
-            if ended {
+            if self.has_ended(function) {
                 return;
             }
             changed.await;
         }
+    }
+
+    fn has_ended(&self, function: &str) -> bool {
+        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.get(function).is_some_and(|found| found.invocations > 0)
     }
 
     pub(crate) fn invoked(&self, function: &str, failed: bool, rss_kib: Option<u64>) {
