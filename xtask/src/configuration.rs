@@ -207,12 +207,11 @@ fn referred(value: &Value, names: &mut Vec<String>) {
         Value::Tagged(tagged) if tagged.tag == "Ref" || tagged.tag == "GetAtt" => {
             names.push(plain(&tagged.value));
         }
-        Value::Tagged(tagged) if tagged.tag == "Sub" => {
-            // A name by convention is no reference to speak of, where a parameter stands beside it.
-            if names.is_empty() {
-                names.push(plain(&tagged.value).replace("${Environment}", "{environment}"));
-            }
+        Value::Tagged(tagged) if tagged.tag == "Sub" && names.is_empty() => {
+            names.push(plain(&tagged.value).replace("${Environment}", "{environment}"));
         }
+        // A name by convention is no reference to speak of, where a parameter stands beside it.
+        Value::Tagged(tagged) if tagged.tag == "Sub" => {}
         Value::Tagged(tagged) => {
             let branches = tagged.value.as_sequence().into_iter().flatten().skip(1);
             branches.for_each(|branch| referred(branch, names));
