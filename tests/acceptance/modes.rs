@@ -248,7 +248,7 @@ pub(crate) async fn in_superseded_mode_an_older_link_does_not_serve_the_run_that
     site.assert_apart(world, &ann, &url, &taken_over).await;
     let (middle, cookie, nonce) = site
         .resigned(world, &taken_over, |link| {
-            link.approval.execution = second.parse().unwrap()
+            link.approval.execution = second.parse().unwrap();
         })
         .await;
     let fields = [("verdict", "approve"), ("nonce", nonce.as_str())];
