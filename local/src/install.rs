@@ -366,8 +366,7 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
         .iter()
         .fold(text.to_owned(), |text, (token, value)| text.replace(token, value))
     };
-    let application = json!({ "applicationName": installed.function, "computePlatform": "Lambda" });
-    call(running, "codedeploy", "CreateApplication", application).await?;
+    make_deployment_application(running, installed).await?;
     for (service, operation, file) in [
         ("codebuild", "CreateProject", "build.json".to_owned()),
         ("codebuild", "CreateProject", "integration-test.json".to_owned()),
@@ -386,6 +385,21 @@ async fn make_pipeline(running: &Running, installed: &Installed) -> Result<(), I
         call(running, service, operation, input).await?;
     }
     Ok(())
+}
+
+/// Makes the CodeDeploy application that the application's stack adds its deployment group to. It belongs to the
+/// pipeline and outlives the stack.
+///
+/// # Errors
+/// Where CodeDeploy refuses it, as for an application of that name that exists.
+pub async fn make_deployment_application(
+    running: &Running,
+    installed: &Installed,
+) -> Result<(), InstallError> {
+    let application = json!({ "applicationName": installed.function, "computePlatform": "Lambda" });
+    call(running, "codedeploy", "CreateApplication", application)
+        .await
+        .map(drop)
 }
 
 /// The key that a developer of the environment's own branch uploads to.

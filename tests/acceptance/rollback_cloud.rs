@@ -70,6 +70,9 @@ impl RollbackCloud {
             drop: Some(Box::new(is_held)),
             ..DeliveryFaults::default()
         });
+        install::make_deployment_application(&running, &installed)
+            .await
+            .unwrap();
         install::deploy_first_version(&running, &installed).await.unwrap();
         let cloud = Self { running, installed };
         cloud.make_pipeline().await;

@@ -29,6 +29,9 @@ impl Production {
         let installed = install::install_control_plane(&cloud.running, &plan)
             .await
             .unwrap();
+        install::make_deployment_application(&cloud.running, &installed)
+            .await
+            .unwrap();
         install::deploy_first_version(&cloud.running, &installed)
             .await
             .unwrap();
@@ -92,7 +95,7 @@ impl Production {
             .unwrap();
         let parameters = json!({ "Parameters": {
             "Environment": "production", "FunctionName": installed.function,
-            "PipelineName": installed.pipeline, "CodeS3Bucket": installed.artifact_bucket, "CodeS3Key": key,
+            "PipelineName": installed.pipeline, "CodeDeployApplicationName": installed.function, "CodeS3Bucket": installed.artifact_bucket, "CodeS3Key": key,
             "Revision": version, "Runtime": "nodejs20.x",
             "DeploymentConfigName": "CodeDeployDefault.LambdaAllAtOnce",
             "BeforeAllowTrafficHook": "none", "AfterAllowTrafficHook": "none",

@@ -16,6 +16,9 @@ use crate::authorise::s3_needed;
 use crate::cloud::LocalCloud;
 use crate::storage::{Write, Written, announce, version_of};
 
+/// A bucket's notifications, as the service's model names them.
+const NOTIFICATIONS: &str = "NotificationConfiguration";
+
 /// The element that sends a bucket's notifications to EventBridge.
 const EVENT_BRIDGE: &str = "EventBridgeConfiguration";
 
@@ -224,6 +227,10 @@ async fn notifications(cloud: &LocalCloud, call: &S3Call, parts: Parts, body: Bo
         Ok(text) => text,
         Err(error) => return proxy::unreachable_emulator(&AwsError::internal(error.to_string())),
     };
+    if status.is_success() && !writes {
+        text = named_notifications(&text);
+        headers.remove(header::CONTENT_LENGTH);
+    }
     if status.is_success() && writes {
         cloud.storage().set_eventbridge(&call.bucket, wanted);
     } else if status.is_success()
@@ -231,9 +238,18 @@ async fn notifications(cloud: &LocalCloud, call: &S3Call, parts: Parts, body: Bo
         && !text.contains(EVENT_BRIDGE)
     {
         text = with_eventbridge(&text);
-        headers.remove(header::CONTENT_LENGTH);
     }
     proxy::answer(status, &headers, Body::from(text))
+}
+
+/// The emulator names the answer after its operation, or says nothing where there is nothing; AWS names it after the
+/// document.
+fn named_notifications(document: &str) -> String {
+    match Element::parse(document) {
+        Ok(root) => document.replace(&root.name, NOTIFICATIONS),
+        Err(_) if document.trim().is_empty() => format!("<{NOTIFICATIONS}/>"),
+        Err(_) => document.to_owned(),
+    }
 }
 
 /// Puts the element into a document that may have nothing else in it, whatever its root is called.
@@ -392,6 +408,18 @@ mod tests {
         ] {
             let root = Element::parse(&with_eventbridge(document)).unwrap();
             assert!(root.child(EVENT_BRIDGE).is_some(), "{document}");
+        }
+    }
+
+    #[test]
+    fn a_buckets_notifications_are_named_as_in_the_model() {
+        for document in [
+            "",
+            "<NotificationConfiguration xmlns=\"x\"/>",
+            "<?xml version=\"1.0\"?>\n<GetBucketNotificationResponse></GetBucketNotificationResponse>",
+        ] {
+            let root = Element::parse(&named_notifications(document)).unwrap();
+            assert_eq!(root.name, "NotificationConfiguration", "{document}");
         }
     }
 

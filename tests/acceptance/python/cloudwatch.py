@@ -115,7 +115,8 @@ history = until(
     "the alarm's history",
     lambda: api.describe_alarm_history(AlarmName=alarm, HistoryItemType="StateUpdate")["AlarmHistoryItems"],
 )
-assert "to ALARM" in history[-1]["HistorySummary"], history
+# An evaluation may have come before: "from INSUFFICIENT_DATA to OK" then precedes it.
+assert any("to ALARM" in item["HistorySummary"] for item in history), history
 
 api.tag_resource(ResourceARN=arn, Tags=[{"Key": "cost", "Value": "1"}])
 api.untag_resource(ResourceARN=arn, TagKeys=["team"])

@@ -53,6 +53,7 @@ fn every_alarm_and_every_dead_letter_queue_has_its_runbook() {
         ] {
             for (_, properties) in resources(file, kind) {
                 let name = plain(&properties[property])
+                    .replace("${ControlPlaneName}", "signalbox")
                     .replace("${Environment}", "{environment}")
                     .replace("${FunctionName}", "{function}");
                 if !is_in_a_heading(&runbooks, &name) {
