@@ -168,7 +168,7 @@ async fn state(patient: &Patient<'_>, of: &Use) -> Finding {
     let (client, key) = (aws_sdk_kms::Client::new(patient.cloud.sdk()), of.key.as_str());
     let (described, policy) = tokio::join!(
         client.describe_key().key_id(key).send(),
-        client.get_key_policy().key_id(key).send(),
+        client.get_key_policy().key_id(key).policy_name("default").send(),
     );
     let described = match described {
         Ok(described) => described,
