@@ -308,15 +308,15 @@ async fn pipeline_faults(hospital: &Hospital) {
         .call("codepipeline", "GetPipeline", json!({ "name": pipeline }))
         .await["pipeline"]
         .clone();
-    let mut polling = sound.clone();
-    polling["stages"][0]["actions"][0]["configuration"]["PollForSourceChanges"] = json!("true");
+    let mut fixed = sound.clone();
+    fixed["stages"][0]["actions"][0]["configuration"]["AllowOverrideForS3ObjectKey"] = json!("false");
     hospital
-        .call("codepipeline", "UpdatePipeline", json!({ "pipeline": polling }))
+        .call("codepipeline", "UpdatePipeline", json!({ "pipeline": fixed }))
         .await;
     hospital
         .finds(
-            &format!("wrong pipeline {pipeline}: it polls"),
-            "PollForSourceChanges",
+            &format!("wrong pipeline {pipeline}: its source action does not let start-run name the object"),
+            "Set AllowOverrideForS3ObjectKey to true",
         )
         .await;
     hospital
