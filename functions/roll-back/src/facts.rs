@@ -5,6 +5,7 @@ use aws_sdk_codedeploy::types::{
     DeploymentCreator, DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange,
 };
 use jiff::{SignedDuration, Timestamp};
+use signalbox_bootstrap::moment;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::attribution::ReleaseAction;
 use signalbox_decision::rollback::{Begun, Deployment, Facts, Status};
@@ -273,6 +274,5 @@ fn status(status: Option<&DeploymentStatus>) -> Status {
 }
 
 pub(crate) fn time(at: Option<&aws_smithy_types::DateTime>) -> Timestamp {
-    at.and_then(|at| Timestamp::from_nanosecond(at.as_nanos()).ok())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
+    at.and_then(moment).unwrap_or(Timestamp::UNIX_EPOCH)
 }

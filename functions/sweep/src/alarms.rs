@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_cloudwatch::types::{ActionsSuppressedBy, AlarmType, CompositeAlarm, MetricAlarm, StateValue};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::names::AlarmName;
 use signalbox_decision::sweep::releases::{Group, RedAlarm};
 
@@ -82,35 +82,12 @@ fn composite(alarm: &CompositeAlarm) -> Option<RedAlarm> {
 /// The moment that the event names. `StateUpdatedTimestamp` moves on with every evaluation that changes
 /// anything else about the state, so that it serves only where the other is missing.
 fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<Timestamp> {
-    transitioned.or(updated).and_then(milliseconds)
-}
-
-/// Events have milliseconds; `DescribeAlarms` answers in floating point seconds, whose error is below a
-/// microsecond.
-fn milliseconds(at: &DateTime) -> Option<Timestamp> {
-    const MICROSECOND: i128 = 1_000;
-    let millis = (at.as_nanos() + MICROSECOND).div_euclid(1_000_000);
-    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+    transitioned.or(updated).and_then(moment)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_moment_is_read_as_the_event_writes_it() {
-        for (nanos, millis) in [
-            (1_800_000_000_984_999_895, 1_800_000_000_985),
-            (1_800_000_000_985_000_000, 1_800_000_000_985),
-            // A finer clock than AWS's: the event cuts it off.
-            (1_800_000_000_985_999_000 - 1_000, 1_800_000_000_985),
-        ] {
-            assert_eq!(
-                milliseconds(&DateTime::from_nanos(nanos).unwrap()).unwrap(),
-                Timestamp::from_millisecond(millis).unwrap()
-            );
-        }
-    }
 
     #[test]
     fn the_change_of_the_state_counts_and_not_its_last_evaluation() {

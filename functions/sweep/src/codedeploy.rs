@@ -5,7 +5,7 @@ use aws_sdk_codedeploy::operation::list_deployment_groups::ListDeploymentGroupsE
 use aws_sdk_codedeploy::types::{DeploymentGroupInfo, DeploymentInfo, TimeRange};
 use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId};
 use signalbox_decision::sweep::releases::{Group, Release};
 use signalbox_decision::timeline::State;
@@ -166,11 +166,7 @@ fn release(info: &DeploymentInfo) -> Option<Release> {
         alarms_overridden: info
             .override_alarm_configuration()
             .is_some_and(|configuration| !configuration.enabled()),
-        created: time(info.create_time()?)?,
-        ended: info.complete_time().and_then(time),
+        created: moment(info.create_time()?)?,
+        ended: info.complete_time().and_then(moment),
     })
-}
-
-fn time(at: &DateTime) -> Option<Timestamp> {
-    Timestamp::from_nanosecond(at.as_nanos()).ok()
 }

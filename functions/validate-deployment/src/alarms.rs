@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::{
     ActionsSuppressedBy, AlarmType, CompositeAlarm, Dimension, MetricAlarm, StateValue,
 };
 use jiff::Timestamp;
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::validation::policy::Policy;
 use signalbox_decision::validation::preflight::{Alarm, Found, Metric, may_settle, mentioned, preflight};
 use signalbox_decision::validation::{Finding, known_bad};
@@ -121,7 +121,7 @@ fn of_metric(alarm: &MetricAlarm) -> Found {
     });
     Found {
         is_red: alarm.state_value() == Some(&StateValue::Alarm),
-        changed: alarm.alarm_configuration_updated_timestamp().and_then(time),
+        changed: alarm.alarm_configuration_updated_timestamp().and_then(moment),
         reason: alarm.state_reason().unwrap_or_default().to_owned(),
         actions_enabled: alarm.actions_enabled() != Some(false),
         suppressed_by: None,
@@ -140,16 +140,12 @@ fn of_composite(alarm: &CompositeAlarm) -> Found {
     );
     Found {
         is_red: alarm.state_value() == Some(&StateValue::Alarm),
-        changed: alarm.alarm_configuration_updated_timestamp().and_then(time),
+        changed: alarm.alarm_configuration_updated_timestamp().and_then(moment),
         reason: alarm.state_reason().unwrap_or_default().to_owned(),
         actions_enabled: alarm.actions_enabled() != Some(false),
         suppressed_by: suppressed.then(|| alarm.actions_suppressor().unwrap_or("its suppressor").to_owned()),
         metrics: Vec::new(),
     }
-}
-
-fn time(at: &aws_smithy_types::DateTime) -> Option<Timestamp> {
-    Timestamp::from_nanosecond(at.as_nanos()).ok()
 }
 
 fn dimensions(dimensions: &[Dimension]) -> std::collections::BTreeMap<String, String> {

@@ -11,6 +11,7 @@
 mod aws;
 mod config;
 mod failure;
+mod moment;
 mod retries;
 mod run;
 mod telemetry;
@@ -18,5 +19,6 @@ mod telemetry;
 pub use aws::Aws;
 pub use config::{ConfigErrors, ProcessEnvironment, Reader, Strings};
 pub use failure::{AwsFailure, Failure, aws_failure};
+pub use moment::moment;
 pub use retries::MoreRetries;
 pub use run::{Invocation, run};
