@@ -322,6 +322,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h94_with_no_good_version_a_person_is_paged,
             h96_a_deleted_alarm_changes_nothing,
             h97_a_newer_deployment_that_has_begun_is_left_alone,
+            what_a_dead_try_began_is_finished_beside_a_newer_deployment,
             a_composite_alarm_speaks_for_the_group_that_lists_it_or_its_red_child,
             a_tag_on_the_alarm_names_the_group,
             a_person_commands_by_invoking_the_function,

@@ -1,6 +1,8 @@
 //! Rollbacks that must happen, and those that must not: real deployments, real alarms, the real function.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use signalbox_events::alarm::AlarmChange;
 use signalbox_ledger::BadVersion;
 
 use crate::rollback_cloud::{SLOW, cloud};
@@ -313,18 +315,45 @@ pub(crate) async fn h97_a_newer_deployment_that_has_begun_is_left_alone(world: &
     // Before the event arrives, a person stops what it speaks of and sends the next version out.
     group.stop(&meant).await;
     group.until_alias("1").await;
-    let newer = until("the group to be free", async || {
-        let ids = group.deployments().await;
-        let mut under_way = 0;
-        for id in &ids {
-            under_way += usize::from(group.status(id).await == "InProgress");
-        }
-        (under_way == 0).then_some(())
-    });
-    newer.await;
+    group.until_free().await;
     let newer = group.in_flight(1, 3).await;
     ignored(&cloud.invoke(&event).await, "speaks of an earlier one");
     assert_eq!(group.status(&newer).await, "InProgress");
+    group.stop(&newer).await;
+}
+
+/// A try that stopped a deployment died before it said so, and the next version is out before the event is tried
+/// again: what is left to do about the first is done, and the second keeps its traffic.
+pub(crate) async fn what_a_dead_try_began_is_finished_beside_a_newer_deployment(world: &World) {
+    let cloud = cloud(world).await;
+    let group = Group::held(&cloud).await;
+    let meant = group.in_flight(1, 2).await;
+    group.alarm().await;
+    let event = cloud.raised(&group.alarm).await;
+    let changed = AlarmChange::parse(event.clone()).unwrap();
+    let name = format!("{}@{}", group.alarm, changed.at.unwrap());
+    let began = json!({ &group.name: { "deployment": meant, "is_report": false } });
+    let ledger = cloud.ledger();
+    let noted = ledger.put_value("rollback-begun", &name, &began, Timestamp::now(), None);
+    noted.await.unwrap();
+    group.stop(&meant).await;
+    group.until_alias("1").await;
+    group.until_free().await;
+    let newer = group.in_flight(1, 3).await;
+
+    let done = cloud.invoke(&event).await;
+    assert_eq!(
+        (&done["outcome"], &done["deployment"]),
+        (&json!("stopped"), &json!(meant)),
+        "{done}"
+    );
+    assert!(ledger.load_rollback(&meant).await.unwrap().is_some());
+    let told = format!("Rolled back: {} version 2", group.function);
+    cloud.mail(&[&told]).await;
+    assert_eq!(group.status(&newer).await, "InProgress");
+    assert!(ledger.load_rollback(&newer).await.unwrap().is_none());
+    cloud.invoke(&event).await;
+    assert_eq!(cloud.mails(&[&told]), 1);
     group.stop(&newer).await;
 }
 

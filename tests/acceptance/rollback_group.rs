@@ -171,6 +171,18 @@ impl Group {
         self.cloud.invoke(&event).await
     }
 
+    /// Waits until none of its deployments is under way.
+    pub(crate) async fn until_free(&self) {
+        until("the group to be free", async || {
+            let mut under_way = 0;
+            for id in &self.deployments().await {
+                under_way += usize::from(self.status(id).await == "InProgress");
+            }
+            (under_way == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Ends what is under way, so that nothing goes on behind the next trial's back.
     pub(crate) async fn stop(&self, deployment: &str) {
         let input = json!({ "deploymentId": deployment, "autoRollbackEnabled": true });

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::moment;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::attribution::ReleaseAction;
-use signalbox_decision::rollback::{Begun, Deployment, Facts, Status};
+use signalbox_decision::rollback::{Begun, Deployment, Facts, Overtaken, Status};
 use signalbox_events::appspec::AppSpec;
 
 use crate::app::App;
@@ -54,6 +54,18 @@ pub(crate) async fn gather(
         Some(newest) => versions::candidates(app, &linked.group.name, newest).await?,
         None => Vec::new(),
     };
+    let mut run = recent.run;
+    let mut behind = None;
+    if let Some(begun) = &begun
+        && [&recent.newest, &recent.undone]
+            .into_iter()
+            .flatten()
+            .all(|deployment| deployment.id != begun.deployment)
+    {
+        if let Some((found, brought_by)) = overtaken(app, &linked.group.name, begun, now).await? {
+            (behind, run) = (Some(found), brought_by);
+        }
+    }
     let facts = Facts {
         link: linked.link.clone(),
         alarm: linked.alarm.clone(),
@@ -62,11 +74,38 @@ pub(crate) async fn gather(
         undone: recent.undone,
         candidates,
         begun,
+        overtaken: behind,
     };
-    Ok(Seen {
-        facts,
-        run: recent.run,
-    })
+    Ok(Seen { facts, run })
+}
+
+/// What an earlier try was about, where newer deployments have come since, with the run that brought it.
+async fn overtaken(
+    app: &App,
+    group: &DeploymentGroupName,
+    begun: &Begun,
+    now: Timestamp,
+) -> Result<Option<(Overtaken, Attributed)>, Error> {
+    let (infos, actions) = tokio::join!(recent_infos(app, group, now), run::actions(app));
+    let infos = infos?;
+    let id = begun.deployment.as_str();
+    let Some(at) = infos.iter().position(|info| info.deployment_id() == Some(id)) else {
+        return Ok(None);
+    };
+    let deployment = self::deployment(app, id).await?;
+    let follower = infos.get(..at).and_then(<[_]>::last);
+    let by = match follower
+        .filter(|info| is_rollback(info))
+        .and_then(|info| info.deployment_id())
+    {
+        Some(id) => {
+            let by = self::deployment(app, id).await?;
+            Some((by.id, by.to))
+        }
+        None => None,
+    };
+    let run = attributed(app, &deployment, &actions).await;
+    Ok(Some((Overtaken { deployment, by }, run)))
 }
 
 /// The newest deployments of a group that matter.

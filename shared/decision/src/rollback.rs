@@ -23,4 +23,4 @@ pub mod stack;
 pub mod words;
 
 pub use arbiter::{Decision, decide};
-pub use facts::{AlarmNow, Begun, Deployment, Facts, Group, Status};
+pub use facts::{AlarmNow, Begun, Deployment, Facts, Group, Overtaken, Status};

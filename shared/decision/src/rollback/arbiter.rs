@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::{AlarmNow, Deployment, Facts, Status};
+use super::facts::{AlarmNow, Deployment, Facts, Overtaken, Status};
 use super::good::good_version;
 use crate::names::{AlarmName, DeploymentId, VersionNumber};
 
@@ -135,21 +135,26 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
 /// crashed before, or the deployment finished first), everything is decided anew.
 fn begun_before(facts: &Facts) -> Option<Decision> {
     let begun = facts.begun.as_ref()?;
-    let newest = facts.newest.as_ref()?;
-    let deployment = if newest.is_rollback {
-        facts.undone.as_ref()?
-    } else {
-        newest
-    };
-    if deployment.id != begun.deployment || !(newest.is_rollback || deployment.status == Status::Stopped) {
-        return None;
-    }
-    let by = (deployment.status == Status::Succeeded).then(|| (newest.id.clone(), newest.to.clone()));
-    Some(Decision::Finish {
+    let is_begun = |deployment: &&Deployment| deployment.id == begun.deployment;
+    let finish = |deployment: &Deployment, by: Option<(DeploymentId, VersionNumber)>| Decision::Finish {
         deployment: Box::new(deployment.clone()),
         is_report: begun.is_report,
-        by,
-    })
+        // What was stopped had an earlier version to go back to by itself.
+        by: by.filter(|_| deployment.status == Status::Succeeded),
+    };
+    // Newer deployments, of which an alarm of that time says nothing, change nothing in what is left to do.
+    if let Some(Overtaken { deployment, by }) = &facts.overtaken
+        && is_begun(&deployment)
+    {
+        let had_its_effect = by.is_some() || deployment.status == Status::Stopped;
+        return had_its_effect.then(|| finish(deployment, by.clone()));
+    }
+    let newest = facts.newest.as_ref()?;
+    if newest.is_rollback {
+        let undone = facts.undone.as_ref().filter(is_begun)?;
+        return Some(finish(undone, Some((newest.id.clone(), newest.to.clone()))));
+    }
+    (is_begun(&newest) && newest.status == Status::Stopped).then(|| finish(newest, None))
 }
 
 /// Whether the alarm fired while the deployment was under way, or within the bake window after its end.

@@ -81,6 +81,15 @@ pub struct Begun {
     pub is_report: bool,
 }
 
+/// The deployment of [`Begun`], where newer ones have come between the tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overtaken {
+    /// As it is now.
+    pub deployment: Deployment,
+    /// The deployment that took it back, and the version that that brought, where one followed it.
+    pub by: Option<(DeploymentId, VersionNumber)>,
+}
+
 /// All that the decision about one deployment group rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -99,4 +108,6 @@ pub struct Facts {
     pub candidates: Vec<Candidate>,
     /// What an earlier try of this very event set out to do; the alarm may have calmed down since.
     pub begun: Option<Begun>,
+    /// What that was about, where it is neither `newest` nor `undone`.
+    pub overtaken: Option<Overtaken>,
 }

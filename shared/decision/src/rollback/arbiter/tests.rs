@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::{DeploymentGroupName, FunctionName};
-use crate::rollback::facts::{Begun, Group};
+use crate::rollback::facts::{Begun, Group, Overtaken};
 use crate::rollback::good::{Candidate, Standing};
 use crate::rollback::mapping::Link;
 
@@ -51,6 +51,7 @@ fn facts(newest: Deployment) -> Facts {
             standing: Standing::Good,
         }],
         begun: None,
+        overtaken: None,
     }
 }
 
@@ -223,6 +224,37 @@ fn what_was_begun_without_effect_is_decided_anew() {
     facts.begun = Some(begun("d-OLDER"));
     facts.newest = Some(deployment(Status::Stopped));
     assert!(matches!(decided(&facts, at(90)), Decision::ReportOnly { .. }));
+}
+
+#[test]
+fn what_was_begun_is_finished_whatever_came_after_it() {
+    let overtaken = |status, by: Option<&str>| {
+        let mut deployment = deployment(status);
+        deployment.id = DeploymentId::new("d-OLDER").unwrap();
+        let version = || VersionNumber::new("3").unwrap();
+        Overtaken {
+            deployment,
+            by: by.map(|by| (DeploymentId::new(by).unwrap(), version())),
+        }
+    };
+    let mut facts = facts(deployment(Status::InFlight));
+    facts.begun = Some(begun("d-OLDER"));
+    for (status, by, finished_by) in [
+        (Status::Stopped, None, None),
+        (Status::Stopped, Some("d-BACK"), None),
+        (Status::Succeeded, Some("d-BACK"), Some("d-BACK")),
+    ] {
+        facts.overtaken = Some(overtaken(status, by));
+        let Decision::Finish { deployment, by, .. } = decided(&facts, at(90)) else {
+            panic!("{:?}", decided(&facts, at(90)));
+        };
+        assert_eq!(deployment.id.as_str(), "d-OLDER");
+        assert_eq!(by.as_ref().map(|(id, _)| id.as_str()), finished_by);
+    }
+    // Nothing of it happened: the alarm is judged on the newest alone.
+    facts.overtaken = Some(overtaken(Status::Succeeded, None));
+    facts.alarm.as_mut().unwrap().since = at(-1);
+    assert!(reason(decided(&facts, at(90))).contains("speaks of an earlier one"));
 }
 
 proptest! {

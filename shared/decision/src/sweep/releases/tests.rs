@@ -215,6 +215,7 @@ proptest! {
             undone: undone.filter(|_| newest.is_rollback).map(deployment),
             candidates: vec![Candidate { version: VersionNumber::new("3").unwrap(), standing: Standing::Good }],
             begun: None,
+            overtaken: None,
         };
         let acts = match rollback::decide(&alarm.name, &facts, BAKE, now) {
             Decision::Nothing { .. } => false,
