@@ -365,22 +365,32 @@ pub fn decide(candidate: &Candidate, facts: &Facts, settings: &Settings) -> Deci
 
 /// The object's metadata, else the key `<prefix><branch>/….zip`, else the environment's own branch.
 ///
-/// A branch with a slash in its name comes by metadata: in a key, the first folder is the branch.
+/// A branch with a slash in its name comes by metadata: in a key, the first folder is the branch, or what the branch
+/// begins with. The two may not contradict each other: IAM limits who uploads by the key, and whoever may upload to
+/// the folder of one branch must not start a run of another by metadata.
 fn branch_of(metadata: Option<&str>, key: &ObjectKey, settings: &Settings) -> Result<Branch, Rejection> {
-    if let Some(name) = metadata.filter(|name| !name.is_empty()) {
-        return Branch::new(name).map_err(|error| Rejection::Branch {
+    let parse = |name: &str| {
+        Branch::new(name).map_err(|error| Rejection::Branch {
             problem: error.to_string(),
-        });
-    }
+        })
+    };
     let below = key
         .as_str()
         .strip_prefix(&settings.prefix)
         .unwrap_or(key.as_str());
-    match below.split_once('/') {
-        Some((name, _)) => Branch::new(name).map_err(|error| Rejection::Branch {
-            problem: error.to_string(),
+    let folder = below.split_once('/').map(|(folder, _)| folder);
+    match (metadata.filter(|name| !name.is_empty()), folder) {
+        (Some(name), None) => parse(name),
+        (Some(name), Some(folder)) if name.split('/').next() == Some(folder) => parse(name),
+        (Some(name), Some(folder)) => Err(Rejection::Branch {
+            problem: format!(
+                "the metadata says {} and the key's folder says {}: upload to the folder of the branch",
+                shown(name, 244),
+                shown(folder, 244)
+            ),
         }),
-        None => Ok(settings.branch.clone()),
+        (None, Some(folder)) => parse(folder),
+        (None, None) => Ok(settings.branch.clone()),
     }
 }
 

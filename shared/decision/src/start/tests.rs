@@ -84,12 +84,31 @@ fn the_branch_comes_from_metadata_then_key_then_environment() {
     assert_eq!(branch(None, "source/main/package.zip"), "start main");
     assert_eq!(branch(None, "source/develop/package.zip"), "build develop");
     assert_eq!(branch(None, "source/feature-1/a/b.zip"), "build feature-1");
+    assert_eq!(branch(Some("main"), "source/package.zip"), "start main");
+    assert_eq!(branch(Some("main"), "source/main/package.zip"), "start main");
     assert_eq!(
-        branch(Some("feature/login"), "source/main/package.zip"),
+        branch(Some("feature/login"), "source/feature/login/package.zip"),
         "build feature/login"
     );
-    assert_eq!(branch(Some("main"), "source/develop/package.zip"), "start main");
     assert_eq!(branch(Some(""), "source/develop/package.zip"), "build develop");
+}
+
+#[test]
+fn metadata_do_not_lead_out_of_the_folder_that_an_uploader_may_write_to() {
+    for key in [
+        "source/develop/package.zip",
+        "source/feature/main/package.zip",
+        "source/mai/n.zip",
+    ] {
+        let decision = decide(&candidate(key), &found(Some("main")), &settings());
+        let Decision::Reject(refusal) = decision else {
+            panic!("{decision:?}")
+        };
+        let [Rejection::Branch { problem }] = &refusal.reasons[..] else {
+            panic!("{refusal:?}")
+        };
+        assert!(problem.contains("the metadata says main"), "{problem}");
+    }
 }
 
 #[test]
