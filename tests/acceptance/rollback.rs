@@ -7,7 +7,7 @@ use signalbox_ledger::BadVersion;
 
 use crate::rollback_cloud::{SLOW, cloud};
 use crate::rollback_group::Group;
-use crate::world::{World, until};
+use crate::world::World;
 
 /// The outcome and its reason.
 fn ignored(outcome: &Value, reason: &str) {
@@ -273,7 +273,7 @@ pub(crate) async fn h94_with_no_good_version_a_person_is_paged(world: &World) {
         version: "1".parse().unwrap(),
         deployment: "d-LONGAGO".parse().unwrap(),
         alarm: "an-older-alarm".to_owned(),
-        at: jiff::Timestamp::now(),
+        at: Timestamp::now(),
         allowed: None,
     };
     cloud.ledger().remember_bad_version(&bad).await.unwrap();

@@ -92,7 +92,7 @@ async fn overtaken(
     let Some(at) = infos.iter().position(|info| info.deployment_id() == Some(id)) else {
         return Ok(None);
     };
-    let deployment = self::deployment(app, id).await?;
+    let deployment = deployment(app, id).await?;
     let follower = infos.get(..at).and_then(<[_]>::last);
     let by = match follower
         .filter(|info| is_rollback(info))
