@@ -11,8 +11,8 @@ carried out by AWS's own translator, the code that runs inside CloudFormation. I
 credentials here: managed policies are not looked up.
 
 The translator takes only code that is in S3. Code that is on this machine gets a marker in its stead, which
-the local cloud understands: `s3://local-binary/<name>` for a native function (the last segment of CodeUri
-names the binary), `s3://local-directory/<path>` for any other.
+the local cloud understands: `s3://local-binary/<name>` for a native function (the folder that CodeUri is, or
+that its zip lies in, names the binary), `s3://local-directory/<path>` for any other.
 """
 
 import json
@@ -39,7 +39,8 @@ def mark_local_code(template):
         runtime = properties.get("Runtime", shared.get("Runtime", ""))
         path = os.path.normpath(uri)
         if isinstance(runtime, str) and runtime.startswith("provided"):
-            properties["CodeUri"] = "s3://local-binary/" + os.path.basename(path)
+            folder = os.path.dirname(path) if path.endswith(".zip") else path
+            properties["CodeUri"] = "s3://local-binary/" + os.path.basename(folder)
         else:
             properties["CodeUri"] = "s3://local-directory/" + path
 

@@ -43,8 +43,8 @@ struct Cloud {
     /// Another emulator than moto for what has no engine here.
     #[arg(long, value_name = "URL")]
     emulator: Option<String>,
-    /// Takes the functions' binaries from here instead of building them, such as target/release after
-    /// `cargo package-functions`.
+    /// Takes the functions' binaries from here instead of building them: after `cargo package-functions`,
+    /// target/x86_64-unknown-linux-gnu/release.
     #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
 }

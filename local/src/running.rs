@@ -31,7 +31,7 @@ pub struct Options {
     pub port: u16,
     /// Another emulator than moto, by its URL.
     pub emulator: Option<String>,
-    /// Where the functions' binaries are, if not beside this program: `target/release` after packaging.
+    /// Where the functions' binaries are, if not beside this program: `target/<triple>/release` after packaging.
     pub functions: Option<PathBuf>,
 }
 

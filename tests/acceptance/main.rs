@@ -36,6 +36,7 @@ mod rollback_group;
 mod rollback_pipeline;
 mod rollback_strategies;
 mod runs;
+mod secrecy;
 mod signalbox;
 mod signalbox_doctor;
 mod site;
@@ -260,6 +261,10 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             in_superseded_mode_an_older_link_does_not_serve_the_run_that_took_over,
             the_policy_rejects_a_superseded_request_by_itself,
             forged_links_are_refused_over_http,
+        },
+        secrecy::{
+            h98_what_an_event_carries_is_in_no_log_and_no_metric,
+            h98_our_own_secrets_reach_nobody_but_whom_they_are_for,
         },
         slack_votes::{
             votes_by_buttons_are_shown_in_the_message,

@@ -137,7 +137,7 @@ fn functions(out: &mut String, template: &Value, project: &Path) -> io::Result<(
         let Some(binary) = properties
             .get("CodeUri")
             .and_then(Value::as_str)
-            .and_then(|uri| uri.trim_end_matches('/').rsplit('/').next())
+            .and_then(|uri| uri.strip_suffix("/bootstrap.zip")?.rsplit('/').next())
         else {
             continue;
         };

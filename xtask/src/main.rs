@@ -17,9 +17,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Builds every function for release and zips it for Lambda, as `target/lambda/<function>/`.
+    /// Builds every function for release and zips it for Lambda, as `target/lambda/<function>/bootstrap.zip`,
+    /// with its bill of materials (CycloneDX) beside it, as `bootstrap.cdx.json`.
     ///
-    /// The same source gives the same bytes: entries carry no time. Exit code 1 where a build fails.
+    /// The same source and toolchain give the same bytes, wherever the checkout is. Exit code 1 where a build
+    /// fails, or where what it needs is missing.
     PackageFunctions(package::Options),
     /// Writes `docs/configuration.md` from `template.yaml` and the functions' sources.
     Configuration,

@@ -5,18 +5,18 @@ locals {
   template      = file(var.control_plane_template)
 
   # The template names each function's code as it lies in a checkout; no list of them stands anywhere else.
-  functions = toset([for match in regexall("CodeUri: target/lambda/([a-z0-9-]+)/", local.template) : match[0]])
+  functions = toset([for match in regexall("CodeUri: target/lambda/([a-z0-9-]+)/bootstrap.zip", local.template) : match[0]])
 
   zips    = { for function in local.functions : function => "${var.functions_directory}/${function}/bootstrap.zip" }
   digests = { for function, zip in local.zips : function => try(filesha256(zip), "") }
   codes   = { for function, digest in local.digests : function => "signalbox/functions/${function}/${digest}.zip" }
 
-  # Each line `CodeUri: target/lambda/{function}/` becomes the code's place in S3.
+  # Each line `CodeUri: target/lambda/{function}/bootstrap.zip` becomes the code's place in S3.
   deployed_template = join("\n", [
     for line in split("\n", local.template) : try(
       format(
         "%sCodeUri: s3://%s/%s", regex("^( *)CodeUri:", line)[0], local.artifact_bucket,
-        local.codes[regex("CodeUri: target/lambda/([a-z0-9-]+)/", line)[0]],
+        local.codes[regex("CodeUri: target/lambda/([a-z0-9-]+)/bootstrap.zip", line)[0]],
       ),
       line,
     )
