@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::moment;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::attribution::ReleaseAction;
-use signalbox_decision::rollback::{Begun, Deployment, Facts, Overtaken, Status};
+use signalbox_decision::rollback::{Begun, Deployment, Facts, Overtaken, ROLLBACK_MARK, Status};
 use signalbox_events::appspec::AppSpec;
 
 use crate::app::App;
@@ -16,10 +16,6 @@ use crate::error::Error;
 use crate::groups::Linked;
 use crate::run::{self, Attributed};
 use crate::versions;
-
-/// Marks the deployments that this function makes, so that none of them is ever rolled back:
-/// `CreateDeployment` cannot set `creator`.
-pub(crate) const ROLLBACK_MARK: &str = "Signalbox rollback of ";
 
 /// A Lambda deployment is over after that, hooks included (CodeDeploy user guide, "Quotas": 48 hours of
 /// shifting and an hour for each hook); with an hour to spare for clocks.

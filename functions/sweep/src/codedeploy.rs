@@ -7,6 +7,7 @@ use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId};
+use signalbox_decision::rollback::ROLLBACK_MARK;
 use signalbox_decision::sweep::releases::{Group, Release};
 use signalbox_decision::timeline::State;
 
@@ -16,8 +17,6 @@ use crate::error::Error;
 /// A Lambda deployment is over after that, hooks included (CodeDeploy user guide, "Quotas": 48 hours of
 /// shifting and an hour for each hook); with an hour to spare for clocks.
 const LONGEST_DEPLOYMENT: SignedDuration = SignedDuration::from_hours(51);
-/// How the description of roll-back's own deployments begins: `CreateDeployment` cannot set `creator`.
-const ROLLBACK_MARK: &str = "Signalbox rollback of ";
 /// An application has at most 1,000 groups (CodeDeploy user guide, "Quotas"), 100 a page.
 const MAX_GROUP_PAGES: usize = 10;
 /// 100 deployments a page: more than start one after the other in the days that matter.

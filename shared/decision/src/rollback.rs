@@ -24,3 +24,7 @@ pub mod words;
 
 pub use arbiter::{Decision, decide};
 pub use facts::{AlarmNow, Begun, Deployment, Facts, Group, Overtaken, Status};
+
+/// How the descriptions of the deployments that roll-back makes begin, so that none of them is ever rolled back:
+/// `CreateDeployment` cannot set `creator`.
+pub const ROLLBACK_MARK: &str = "Signalbox rollback of ";
