@@ -101,7 +101,7 @@ pub fn invocation(probes: &[(Request, Probe)]) -> Finding {
             }
             (Answer::Throttled, _) => unclear = Some(format!("{which} was throttled")),
             (Answer::Unreachable { error }, _) => {
-                unclear = Some(format!("{which} could not be made: {}", shown(error, 200)));
+                unclear = Some(format!("{which} could not be made: {}", shown(error, 300)));
             }
         }
     }
