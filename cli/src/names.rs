@@ -92,7 +92,8 @@ impl Place {
 /// Where packages go.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Source {
-    /// The bucket that packages are uploaded to [default: lambda-artifacts-ENVIRONMENT].
+    /// The bucket that packages are uploaded to [default: that of the pipeline's source action; where it cannot be
+    /// read, and in a dry run, lambda-artifacts-ENVIRONMENT].
     #[arg(
         long,
         value_name = "NAME",
@@ -115,7 +116,12 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The bucket.
+    /// The bucket that was given.
+    pub(crate) fn given_bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
+    }
+
+    /// The bucket that was given, or the convention's.
     pub(crate) fn bucket(&self, environment: &Environment) -> String {
         self.bucket
             .clone()

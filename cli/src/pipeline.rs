@@ -10,7 +10,7 @@ pub(crate) use state::{Freeze, PipelineState, RunSummary, StageState};
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::primitives::DateTime;
-use aws_sdk_codepipeline::types::ActionExecutionFilter;
+use aws_sdk_codepipeline::types::{ActionExecutionFilter, PipelineDeclaration, StageDeclaration};
 use jiff::Timestamp;
 use signalbox_decision::names::{ExecutionId, PipelineName};
 
@@ -65,6 +65,22 @@ impl Pipeline {
         // CodePipeline answers newest first.
         actions.reverse();
         Ok(Run::of(id, run.pipeline_execution(), &actions))
+    }
+
+    /// The bucket that its source action reads, where S3 is its source.
+    pub(crate) async fn source_bucket(&self) -> Result<Option<String>, Error> {
+        let answer = self
+            .client
+            .get_pipeline()
+            .name(self.name.as_str())
+            .send()
+            .await
+            .map_err(Error::aws(format!("the definition of {}", self.name)))?;
+        let stages = answer.pipeline().map(PipelineDeclaration::stages);
+        let actions = stages.into_iter().flatten().flat_map(StageDeclaration::actions);
+        Ok(actions
+            .filter(|action| action.action_type_id().is_some_and(|id| id.provider() == "S3"))
+            .find_map(|action| action.configuration()?.get("S3Bucket").cloned()))
     }
 
     /// The newest runs, newest first.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
@@ -168,6 +169,43 @@ pub(crate) async fn trigger_packs_uploads_and_follows_the_run_to_its_end(world: 
     assert_eq!(names, ["buildspec.yml", "index.js"], "the secret stays behind");
 }
 
+pub(crate) async fn trigger_uploads_to_the_bucket_of_the_pipeline(world: &World) {
+    let (pipeline, bucket) = ("trigger-elsewhere", "packages-of-trigger-elsewhere");
+    let s3 = world.running.s3();
+    s3.create_bucket().bucket(bucket).send().await.unwrap();
+    let versioned = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    let versioned = s3
+        .put_bucket_versioning()
+        .bucket(bucket)
+        .versioning_configuration(versioned);
+    versioned.send().await.unwrap();
+    make_pipeline(world, pipeline, bucket).await;
+    let directory = directory();
+    let path = directory.path().to_str().unwrap();
+    let arguments = [
+        "trigger",
+        "staging",
+        path,
+        "--pipeline",
+        pipeline,
+        "--timeout",
+        "1s",
+        "--json",
+    ];
+    // No function hears of this bucket, so nobody takes the package up.
+    let output = ended(&mut signalbox(world, &arguments)).await;
+    let report = document(&output);
+    assert_eq!(report["bucket"], bucket, "{}", said(&output));
+    let object = s3
+        .head_object()
+        .bucket(bucket)
+        .key(report["key"].as_str().unwrap());
+    let object = object.send().await.unwrap();
+    assert_eq!(object.version_id(), report["version"].as_str());
+}
+
 pub(crate) async fn the_author_that_trigger_names_cannot_approve(world: &World) {
     let (directory, key) = (directory(), automatic("trigger-author"));
     let path = directory.path().to_str().unwrap();
@@ -301,18 +339,18 @@ pub(crate) async fn status_shows_open_approvals_with_who_was_asked(world: &World
     runs::stop(world, &run).await;
 }
 
-pub(crate) async fn status_shows_a_frozen_stage_with_its_reason(world: &World) {
-    let pipeline = "status-frozen";
+/// A pipeline that takes packages from this bucket.
+async fn make_pipeline(world: &World, name: &str, bucket: &str) {
     let action = |category: &str, provider: &str| json!({ "category": category, "owner": "AWS", "provider": provider, "version": "1" });
     let declaration = json!({
-        "name": pipeline, "pipelineType": "V2", "executionMode": "SUPERSEDED",
+        "name": name, "pipelineType": "V2", "executionMode": "SUPERSEDED",
         "roleArn": "arn:aws:iam::123456789012:role/pipeline",
         "artifactStore": { "type": "S3", "location": world.installed.artifact_bucket },
         "stages": [
             { "name": "Source", "actions": [{
                 "name": "Source", "actionTypeId": action("Source", "S3"), "runOrder": 1,
                 "configuration": {
-                    "S3Bucket": world.installed.source_bucket, "S3ObjectKey": "source/status-frozen.zip",
+                    "S3Bucket": bucket, "S3ObjectKey": format!("source/{name}.zip"),
                     "PollForSourceChanges": "false",
                 },
                 "outputArtifacts": [{ "name": "SourceOutput" }],
@@ -322,22 +360,23 @@ pub(crate) async fn status_shows_a_frozen_stage_with_its_reason(world: &World) {
             }]},
         ],
     });
-    let call = async |operation: &str, input: Value| {
-        world
-            .running
-            .call("codepipeline", operation, input)
-            .await
-            .unwrap()
-    };
-    call("CreatePipeline", json!({ "pipeline": declaration })).await;
-    call(
-        "DisableStageTransition",
-        json!({
-            "pipelineName": pipeline, "stageName": "Release", "transitionType": "Inbound",
-            "reason": "version 4 was rolled back",
-        }),
-    )
-    .await;
+    let input = json!({ "pipeline": declaration });
+    let made = world.running.call("codepipeline", "CreatePipeline", input).await;
+    made.unwrap();
+}
+
+pub(crate) async fn status_shows_a_frozen_stage_with_its_reason(world: &World) {
+    let pipeline = "status-frozen";
+    make_pipeline(world, pipeline, &world.installed.source_bucket).await;
+    let input = json!({
+        "pipelineName": pipeline, "stageName": "Release", "transitionType": "Inbound",
+        "reason": "version 4 was rolled back",
+    });
+    let frozen = world
+        .running
+        .call("codepipeline", "DisableStageTransition", input)
+        .await;
+    frozen.unwrap();
     let arguments = ["status", "staging", "--pipeline", pipeline];
     let output = ended(&mut signalbox(world, &[&arguments[..], &["--json"]].concat())).await;
     assert_eq!(code(&output), 0, "{}", said(&output));

@@ -46,8 +46,8 @@ files give the same package, byte for byte.
 An environment deploys one branch (staging: develop; production: main); a package of another branch is only built. \
 The branch is --branch, else that of the directory's git repository, else the environment's own.
 
-Needs s3:PutObject on the bucket and codepipeline:ListPipelineExecutions on the pipeline; to follow, \
-GetPipelineExecution and ListActionExecutions. With dynamodb:GetItem and Query on the ledger it also tells why a \
+Needs s3:PutObject on the bucket, and on the pipeline codepipeline:GetPipeline (which bucket that is) and \
+ListPipelineExecutions; to follow, GetPipelineExecution and ListActionExecutions. With dynamodb:GetItem and Query on the ledger it also tells why a \
 package was rejected, and who was asked for approval.")
 )]
 pub(crate) struct Arguments {
@@ -146,6 +146,17 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     let cloud = arguments.access.connect().await?;
+    if arguments.source.given_bucket().is_none() {
+        let pipeline = Pipeline::new(&cloud, report.pipeline.clone());
+        match pipeline.source_bucket().await {
+            Ok(Some(bucket)) => report.bucket = bucket,
+            Ok(None) => {}
+            Err(error) => console.attention(&format!(
+                "{error}; so the bucket is taken to be {}: --bucket names another",
+                report.bucket
+            )),
+        }
+    }
     console.note(&render::going(&report));
     if branch.as_str() != place.environment.branch() {
         console.attention(&format!(
