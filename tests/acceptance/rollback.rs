@@ -262,6 +262,21 @@ pub(crate) async fn a_tag_on_the_alarm_names_the_group(world: &World) {
     group.until_alias("1").await;
 }
 
+pub(crate) async fn h95_the_lost_event_of_a_tagged_alarm_is_swept(world: &World) {
+    let cloud = cloud(world).await;
+    let group = Group::held(&cloud).await;
+    let alarm = format!("{}-tagged", group.alarm);
+    let tags = json!([{ "Key": "signalbox:deployment-group", "Value": group.name }]);
+    cloud.make_alarm(&alarm, tags).await;
+    let bad = group.in_flight(1, 2).await;
+    cloud.set_alarm(&alarm, "ALARM").await;
+    let sweep = json!({ "FunctionName": "signalbox-staging-sweep" });
+    cloud.call("lambda", "Invoke", sweep).await;
+    group.until_status(&bad, "Stopped").await;
+    let told = cloud.mail(&[&format!("Rolled back: {} version 2", group.function)]).await;
+    assert!(told.text.contains(&alarm), "{}", told.text);
+}
+
 pub(crate) async fn h94_with_no_good_version_a_person_is_paged(world: &World) {
     let cloud = cloud(world).await;
     let group = Group::new(&cloud).await;

@@ -1,49 +1,101 @@
 //! The alarms that are red now.
 
-use std::collections::BTreeSet;
-
+use aws_sdk_cloudwatch::operation::list_tags_for_resource::ListTagsForResourceError;
 use aws_sdk_cloudwatch::types::{ActionsSuppressedBy, AlarmType, CompositeAlarm, MetricAlarm, StateValue};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::names::AlarmName;
-use signalbox_decision::sweep::releases::{Group, RedAlarm};
+use signalbox_decision::rollback::mapping::GROUP_TAG;
+use signalbox_decision::sweep::releases::RedAlarm;
 
 use crate::app::App;
 use crate::error::Error;
 
-/// What `DescribeAlarms` takes, and what it answers at once.
-const BATCH: usize = 100;
+/// 100 alarms a page: more are never red at once but where all of an account is.
+const MAX_PAGES: usize = 10;
 
-/// Those of the groups' alarms that are red and that the rule of roll-back would have let through.
-pub(crate) async fn red(app: &App, groups: &[Group]) -> Result<Vec<RedAlarm>, Error> {
-    let names: BTreeSet<&str> = groups
-        .iter()
-        .flat_map(|group| &group.alarms)
-        .map(AlarmName::as_str)
-        .filter(|name| name.starts_with(&app.config.alarm_prefix))
-        .collect();
-    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let mut all = Vec::new();
-    for names in names.chunks(BATCH) {
+/// An alarm that is red, and what its tags are asked by.
+pub(crate) struct Red {
+    pub(crate) alarm: RedAlarm,
+    arn: String,
+}
+
+/// Those that are red and that the rule of roll-back would have let through.
+pub(crate) async fn red(app: &App) -> Result<Vec<Red>, Error> {
+    let (mut all, mut next) = (Vec::new(), None);
+    for _ in 0..MAX_PAGES {
         let answer = app
             .alarms
             .describe_alarms()
-            .set_alarm_names(Some(names.to_vec()))
+            .alarm_name_prefix(&app.config.alarm_prefix)
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm)
             .state_value(StateValue::Alarm)
             .max_records(100)
+            .set_next_token(next)
             .send()
             .await
             .map_err(|error| Error::Aws {
                 call: "DescribeAlarms",
                 failure: aws_failure(&error),
             })?;
-        all.extend(answer.metric_alarms().iter().filter_map(metric));
-        all.extend(answer.composite_alarms().iter().filter_map(composite));
+        next = answer.next_token().map(str::to_owned);
+        all.extend(
+            answer
+                .metric_alarms()
+                .iter()
+                .filter_map(|it| red_of(metric(it)?, it.alarm_arn())),
+        );
+        all.extend(
+            answer
+                .composite_alarms()
+                .iter()
+                .filter_map(|it| red_of(composite(it)?, it.alarm_arn())),
+        );
+        if next.is_none() {
+            break;
+        }
     }
     Ok(all)
+}
+
+fn red_of(alarm: RedAlarm, arn: Option<&str>) -> Option<Red> {
+    Some(Red {
+        alarm,
+        arn: arn?.to_owned(),
+    })
+}
+
+impl Red {
+    /// The deployment groups that its tag names.
+    pub(crate) async fn tagged(&self, app: &App) -> Result<Vec<String>, Error> {
+        let answer = app
+            .alarms
+            .list_tags_for_resource()
+            .resource_arn(&self.arn)
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // It was deleted meanwhile.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(ListTagsForResourceError::is_resource_not_found_exception) =>
+            {
+                return Ok(Vec::new());
+            }
+            Err(error) => {
+                return Err(Error::Aws {
+                    call: "ListTagsForResource",
+                    failure: aws_failure(&error),
+                });
+            }
+        };
+        let tags = answer.tags().iter().filter(|tag| tag.key() == Some(GROUP_TAG));
+        Ok(tags.filter_map(|tag| tag.value().map(str::to_owned)).collect())
+    }
 }
 
 fn metric(alarm: &MetricAlarm) -> Option<RedAlarm> {

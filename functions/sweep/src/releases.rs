@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 use signalbox_decision::claim::digest;
-use signalbox_decision::sweep::releases::{Group, Release, is_behind, unheard};
+use signalbox_decision::sweep::releases::{Group, RedAlarm, Release, is_behind, unheard};
 use signalbox_decision::timeline::{Subject, Timeline, tell};
 use tracing::info;
 
@@ -22,6 +22,31 @@ impl Sweep<'_> {
     /// Under no claim: as long as that is so, each sweep says it again. Roll-back reads everything afresh, does
     /// each effect once, and knows a late event of the same change as the same.
     pub(crate) async fn look_at_alarms(&mut self, groups: &[Group]) -> Result<(), Error> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let red = red(self.app).await?;
+        let alarms: Vec<RedAlarm> = red.iter().map(|red| red.alarm.clone()).collect();
+        self.let_roll_back_hear(groups, &alarms).await?;
+        // Then what only a tag links: that takes a call for each alarm.
+        let mut by_tag = groups.to_vec();
+        by_tag.iter_mut().for_each(|group| group.alarms.clear());
+        for red in &red {
+            let name = &red.alarm.name;
+            if groups.iter().any(|group| group.alarms.contains(name)) {
+                continue;
+            }
+            let tagged = red.tagged(self.app).await?;
+            for group in &mut by_tag {
+                if tagged.iter().any(|tag| tag == group.name.as_str()) {
+                    group.alarms.push(name.clone());
+                }
+            }
+        }
+        self.let_roll_back_hear(&by_tag, &alarms).await
+    }
+
+    async fn let_roll_back_hear(&mut self, groups: &[Group], alarms: &[RedAlarm]) -> Result<(), Error> {
         let Config {
             region,
             bake,
@@ -29,8 +54,7 @@ impl Sweep<'_> {
             ..
         } = &self.app.config;
         let now = self.invocation.now;
-        let alarms = red(self.app, groups).await?;
-        for unheard in unheard(now, *bake, groups, &alarms) {
+        for unheard in unheard(now, *bake, groups, alarms) {
             let mut unrecorded = None;
             for release in &unheard.releases {
                 if self

@@ -32,7 +32,7 @@ pub struct Release {
 pub struct Group {
     /// Its name.
     pub name: DeploymentGroupName,
-    /// The alarms that it lists.
+    /// The alarms that speak for it: it lists them, or their tag names it.
     pub alarms: Vec<AlarmName>,
     /// Its deployments.
     pub releases: Vec<Release>,
@@ -56,7 +56,7 @@ pub struct RedAlarm {
 pub struct Unheard<'a> {
     /// The alarm.
     pub alarm: &'a RedAlarm,
-    /// One of each group that lists the alarm and whose window is open.
+    /// One of each group that the alarm speaks for and whose window is open.
     pub releases: Vec<&'a Release>,
 }
 
