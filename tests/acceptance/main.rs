@@ -16,6 +16,7 @@ mod browser_look;
 mod cli;
 mod conformance;
 mod delivery;
+mod denied;
 mod failing;
 mod failing_answers;
 mod failing_ledger;
@@ -28,6 +29,7 @@ mod modes;
 mod packages;
 mod parsing;
 mod permissions;
+mod privileges;
 mod process;
 mod rejections;
 mod rollback;
@@ -86,8 +88,15 @@ fn main() -> ExitCode {
     let _ = lazy.set(world.clone());
     let conclusion = libtest_mimic::run(&arguments, trials(&runtime, &lazy));
     drop(lazy);
+    // Only all trials together use all that is granted.
+    let is_whole = arguments.filter.is_none() && arguments.skip.is_empty() && !conclusion.has_failed();
+    let is_least = !is_whole || privileges::are_least(&runtime.block_on(privileges::granted(&world)));
     runtime.block_on(world.stop());
-    conclusion.exit_code()
+    if is_least {
+        conclusion.exit_code()
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The world, once it stands; listing the tests needs none.
@@ -191,6 +200,9 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             no_action_of_the_templates_has_a_wildcard,
             every_star_for_a_resource_is_listed_with_its_reason,
             every_action_of_the_templates_exists_in_aws,
+        },
+        denied::{
+            h99_each_permission_denied_in_turn_fails_closed,
         },
         template::{
             every_variable_that_a_function_reads_is_set_for_it_and_no_other,
@@ -325,6 +337,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h92_what_has_succeeded_is_taken_back_within_its_bake_window_once,
             h93_a_suppressed_composite_alarm_changes_nothing,
             h94_with_no_good_version_a_person_is_paged,
+            h95_the_lost_event_of_a_tagged_alarm_is_swept,
             h96_a_deleted_alarm_changes_nothing,
             h97_a_newer_deployment_that_has_begun_is_left_alone,
             what_a_dead_try_began_is_finished_beside_a_newer_deployment,
@@ -344,7 +357,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         signalbox::{
             trigger_packs_uploads_and_follows_the_run_to_its_end,
-            the_author_that_trigger_names_cannot_approve,
+            the_author_that_trigger_names_cannot_approve, trigger_uploads_to_the_bucket_of_the_pipeline,
             a_rejected_upload_says_why_with_an_exit_code_of_its_own,
             an_upload_that_nobody_takes_up_ends_with_the_time_and_where_to_look,
             the_exit_code_of_watch_says_how_a_run_ended,

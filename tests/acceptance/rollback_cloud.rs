@@ -19,7 +19,8 @@ use signalbox_local::running::{Options, Running};
 use signalbox_local_eventbridge::DeliveryFaults;
 use tokio::time::timeout;
 
-use crate::world::{TEAM, World, until};
+use crate::privileges;
+use crate::world::{Answer, TEAM, World, until};
 
 /// Five minutes of a canary pass in one and a half seconds.
 pub(crate) const SCALE: f64 = 200.0;
@@ -54,6 +55,7 @@ impl RollbackCloud {
         };
         let paths = Paths::find().unwrap();
         let running = Running::start(paths, &options, &|_| ()).await.unwrap();
+        privileges::watch(&running);
         let plan = Plan {
             environment: "staging".to_owned(),
             approvers: Vec::new(),
@@ -122,6 +124,11 @@ impl RollbackCloud {
 
     /// Hands an event or a command to roll-back and waits for its answer.
     pub(crate) async fn invoke(&self, event: &Value) -> Value {
+        self.answer(event).await.payload
+    }
+
+    /// As [`RollbackCloud::invoke`], with whether it failed.
+    pub(crate) async fn answer(&self, event: &Value) -> Answer {
         let payload = STANDARD.encode(event.to_string());
         let input = json!({ "FunctionName": "signalbox-staging-roll-back", "Payload": payload });
         let answer = until("roll-back's answer", async || {
@@ -132,8 +139,7 @@ impl RollbackCloud {
             }
         })
         .await;
-        let payload = STANDARD.decode(answer["Payload"].as_str().unwrap()).unwrap();
-        serde_json::from_slice(&payload).unwrap()
+        Answer::of(&answer)
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

@@ -13,6 +13,7 @@ use signalbox_local::install::{self, Installed, Plan};
 use signalbox_local::running::{Options, Running};
 use tokio::process::Command;
 
+use crate::privileges;
 use crate::signalbox::ended;
 use crate::world::{ANN, BEN, TEAM, World};
 
@@ -33,6 +34,7 @@ impl Hospital {
         };
         let paths = world.running.paths.clone();
         let running = Running::start(paths, &options, &|_| ()).await.unwrap();
+        privileges::watch(&running);
         let plan = Plan {
             environment: "production".to_owned(),
             approvers: vec![ANN.to_owned(), BEN.to_owned()],

@@ -174,7 +174,7 @@ pub(crate) async fn h84_past_its_deadline_a_validation_fails_before_its_function
 }
 
 /// A hook of the trial's own, which only notes what CodeDeploy asks: the event, to be handed on at will.
-async fn asked_by_codedeploy(world: &World, site: &Site<'_>) -> ((String, String), Value) {
+pub(crate) async fn asked_by_codedeploy(world: &World, site: &Site<'_>) -> ((String, String), Value) {
     let hook = format!("CodeDeployHook_trial-{}", uuid::Uuid::new_v4().simple());
     let code = "exports.handler = async (event) => { console.log('ASKED ' + JSON.stringify(event)); };";
     let more = json!({ "FunctionName": hook });

@@ -32,7 +32,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// The environment, for one trial at a time.
 pub(crate) struct Site<'a> {
     world: &'a World,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// What a trial deploys.
@@ -93,9 +93,18 @@ pub(crate) fn policy() -> Value {
 pub(crate) async fn site(world: &World) -> Site<'_> {
     let turn = TURN.lock().await;
     INSTALLED.get_or_init(|| install(world)).await;
-    let site = Site { world, _turn: turn };
+    let site = Site {
+        world,
+        _turn: Some(turn),
+    };
     site.set_policy(&policy().to_string()).await;
     site
+}
+
+/// In a world that no other trial uses.
+pub(crate) async fn site_alone(world: &World) -> Site<'_> {
+    install(world).await;
+    Site { world, _turn: None }
 }
 
 async fn install(world: &World) {

@@ -15,6 +15,7 @@ use signalbox_local::running::{Options, Running};
 use signalbox_local_eventbridge::DeliveryFaults;
 use tokio::time::{sleep, timeout};
 
+use crate::privileges;
 use crate::rollback_cloud::RollbackCloud;
 
 /// The first approver.
@@ -55,6 +56,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Of what Lambda's `Invoke` answers.
+    pub(crate) fn of(answer: &Value) -> Self {
+        let payload = answer.get("Payload").and_then(Value::as_str).unwrap_or_default();
+        let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+        Self {
+            payload: serde_json::from_slice(&payload).unwrap_or_default(),
+            failed: answer.get("FunctionError").is_some_and(|error| !error.is_null()),
+        }
+    }
+
     /// The whole answer as text, to look for words in.
     pub(crate) fn text(&self) -> String {
         self.payload.to_string()
@@ -74,6 +85,7 @@ impl World {
             ..Options::default()
         };
         let running = Running::start(paths, &options, &|_| ()).await?;
+        privileges::watch(&running);
         let plan = Plan {
             environment: "staging".to_owned(),
             approvers: vec![ANN.to_owned(), BEN.to_owned()],
@@ -170,13 +182,7 @@ impl World {
     pub(crate) async fn invoke_named(&self, function: &str, event: &Value) -> Answer {
         let payload = base64::engine::general_purpose::STANDARD.encode(event.to_string());
         let input = json!({ "FunctionName": function, "Payload": payload });
-        let answer = self.running.call("lambda", "Invoke", input).await.unwrap();
-        let payload = answer.get("Payload").and_then(Value::as_str).unwrap_or_default();
-        let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
-        Answer {
-            payload: serde_json::from_slice(&payload).unwrap_or_default(),
-            failed: answer.get("FunctionError").is_some_and(|error| !error.is_null()),
-        }
+        Answer::of(&self.running.call("lambda", "Invoke", input).await.unwrap())
     }
 
     /// The runs of the pipeline whose source is this object version.

@@ -254,22 +254,16 @@ impl Policies {
         arns
     }
 
-    /// What a role's policies allow and no session of it has asked for so far. AWS's own policies are
-    /// left out: nobody can narrow them.
+    /// What a role's policies allow. AWS's own policies are left out: nobody can narrow them.
+    #[must_use]
+    pub fn grants(&self, role_arn: &str) -> Vec<Grant> {
+        self.lock().grants(role_arn)
+    }
+
+    /// What a role's policies allow and no session of it has asked for so far.
     #[must_use]
     pub fn unused(&self, role_arn: &str) -> Vec<Grant> {
         let state = self.lock();
-        let Some(role) = state.roles.get(role_name(role_arn)) else {
-            return Vec::new();
-        };
-        let own = role
-            .inline
-            .iter()
-            .map(|(name, document)| (name.as_str(), document));
-        let attached = role.attached.iter().filter_map(|arn| {
-            let managed = state.managed.get(arn)?;
-            Some((arn.as_str(), managed.versions.get(&managed.default)?))
-        });
         let used = |action: &str, resource: &str| {
             state.asked.keys().any(|(asked_by, _, asked, on, allowed)| {
                 *allowed
@@ -278,19 +272,9 @@ impl Policies {
                     && (resource.contains("${") || arn_matches(resource, on))
             })
         };
-        let mut out = Vec::new();
-        for (policy, document) in own.chain(attached) {
-            for (action, resource) in document.grants() {
-                if !used(&action, &resource) {
-                    out.push(Grant {
-                        policy: policy.to_owned(),
-                        action,
-                        resource,
-                    });
-                }
-            }
-        }
-        out
+        let mut grants = state.grants(role_arn);
+        grants.retain(|grant| !used(&grant.action, &grant.resource));
+        grants
     }
 
     /// Whether any policy asks for a condition key, whose value is costly to find out.
@@ -306,6 +290,29 @@ impl Policies {
 }
 
 impl State {
+    fn grants(&self, role_arn: &str) -> Vec<Grant> {
+        let Some(role) = self.roles.get(role_name(role_arn)) else {
+            return Vec::new();
+        };
+        let own = role
+            .inline
+            .iter()
+            .map(|(name, document)| (name.as_str(), document));
+        let attached = role.attached.iter().filter_map(|arn| {
+            let managed = self.managed.get(arn)?;
+            Some((arn.as_str(), managed.versions.get(&managed.default)?))
+        });
+        own.chain(attached)
+            .flat_map(|(policy, document)| {
+                document.grants().into_iter().map(|(action, resource)| Grant {
+                    policy: policy.to_owned(),
+                    action,
+                    resource,
+                })
+            })
+            .collect()
+    }
+
     fn decide(&self, role_arn: &str, action: &str, resource: &str, context: &Context) -> Decision {
         let Some(role) = self.roles.get(role_name(role_arn)) else {
             return Decision::NotAllowed;

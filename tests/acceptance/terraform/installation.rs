@@ -9,6 +9,7 @@ use signalbox_local::running::{Options, Running};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::privileges;
 use crate::tools::{Said, run, run_within};
 use crate::world::World;
 
@@ -40,6 +41,7 @@ impl Installation {
         };
         let paths = world.running.paths.clone();
         let running = Running::start(paths, &options, &|_| ()).await.unwrap();
+        privileges::watch(&running);
         let directory = tempfile::tempdir().unwrap();
         let project = &running.paths.project;
         copy(
