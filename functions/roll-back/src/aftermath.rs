@@ -14,7 +14,6 @@ use signalbox_decision::rollback::stack::StackBack;
 use signalbox_decision::rollback::words::{Action, Cause, Done, Told, freeze_reason};
 use signalbox_decision::timeline::RolledBack;
 use signalbox_ledger::{BadVersion, ClaimKey};
-use tracing::warn;
 
 use crate::app::App;
 use crate::error::Error;
@@ -156,10 +155,7 @@ async fn close(
             run::mark(app, run, undone.id.as_str(), &rolled_back, now).await?;
             Ok(run::with_people(app, run.clone()).await?)
         }
-        Err(why) => {
-            warn!(deployment = %undone.id, cause = why.as_str(), "the run cannot be named, nor marked");
-            Err(why.as_str())
-        }
+        Err(why) => Err(why.as_str()),
     };
     let run = run.as_ref().map_err(|why| *why);
     let (alarm, by) = match after.cause {

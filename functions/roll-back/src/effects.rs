@@ -173,6 +173,10 @@ fn begun_at(deployment: &Deployment, is_report: bool) -> Begun {
 }
 
 /// Notes that this event is about to roll a deployment back, or to say that somebody did.
+///
+/// Two deliveries of one event that begin in the same instant, each about another deployment, may leave the note of one
+/// only. If that one's effect is then interrupted, its retry does not know of it: what is undone stays undone, and its
+/// notice and record are missing.
 async fn begin(
     app: &App,
     change: &AlarmChange,
@@ -181,20 +185,23 @@ async fn begin(
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let expires = invocation.now.saturating_add(REMEMBERED).ok();
+    // Beside what another delivery of the event set out to do about an earlier deployment.
     let mut begun = begun(app, change, invocation).await?;
-    begun.insert(group.to_string(), what);
+    let of_group: &mut Vec<Begun> = begun.entry(group.to_string()).or_default();
+    of_group.retain(|earlier| earlier.deployment != what.deployment);
+    of_group.push(what);
     app.ledger
         .put_value(BEGUN, &event_name(change), &json!(begun), invocation.now, expires)
         .await?;
     Ok(())
 }
 
-/// What an earlier try of the same event was about to roll back, by deployment group.
+/// What earlier tries of the same event were about to roll back, by deployment group.
 pub(crate) async fn begun(
     app: &App,
     change: &AlarmChange,
     invocation: &Invocation,
-) -> Result<BTreeMap<String, Begun>, Error> {
+) -> Result<BTreeMap<String, Vec<Begun>>, Error> {
     let begun = app
         .ledger
         .get_value(BEGUN, &event_name(change), invocation.now)

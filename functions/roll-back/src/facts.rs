@@ -89,9 +89,23 @@ async fn overtaken(
         return Ok(None);
     };
     let deployment = deployment(app, id).await?;
-    let follower = infos.get(..at).and_then(<[_]>::last);
-    let by = match follower
-        .filter(|info| is_rollback(info))
+    // Newest first. What says of itself that it takes this one back; else the next one, if it is a rollback.
+    let newer = infos.get(..at).unwrap_or_default();
+    let takes_back = |info: &&DeploymentInfo| {
+        let says_so = info
+            .description()
+            .and_then(|description| description.strip_prefix(ROLLBACK_MARK))
+            .is_some_and(|what| what.split(':').next() == Some(id));
+        let triggered = info
+            .rollback_info()
+            .and_then(|rollback| rollback.rollback_triggering_deployment_id());
+        says_so || triggered == Some(id)
+    };
+    let follower = newer.last().filter(|info| is_rollback(info));
+    let by = match newer
+        .iter()
+        .find(takes_back)
+        .or(follower)
         .and_then(|info| info.deployment_id())
     {
         Some(id) => {

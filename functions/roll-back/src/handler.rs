@@ -90,18 +90,21 @@ async fn judge_each(app: &App, change: &AlarmChange, invocation: &Invocation) ->
     let mut outcomes = Vec::new();
     let mut failed = None;
     for group in groups {
-        let begun = begun.get(group.group.name.as_str()).cloned();
-        // What an earlier try began is finished, also where a child of a composite has calmed down since.
-        if group.link.is_none() && begun.is_none() {
-            continue;
+        // What earlier tries began is finished, also where a child of a composite has calmed down since.
+        let begun = begun.get(group.group.name.as_str()).into_iter().flatten();
+        let mut begun: Vec<Option<Begun>> = begun.cloned().map(Some).collect();
+        if begun.is_empty() && group.link.is_some() {
+            begun.push(None);
         }
-        match judge(app, change, &group, begun, invocation).await {
-            Ok(outcome) => outcomes.push(outcome),
-            // One group's trouble is no reason to leave the other's bad version where it is; the event is
-            // tried again, and finds what is done already.
-            Err(cause) => {
-                error!(alarm = %change.alarm, group = %group.group.name, %cause, "could not be handled");
-                failed.get_or_insert(cause);
+        for begun in begun {
+            match judge(app, change, &group, begun, invocation).await {
+                Ok(outcome) => outcomes.push(outcome),
+                // One group's trouble is no reason to leave the other's bad version where it is; the event is
+                // tried again, and finds what is done already.
+                Err(cause) => {
+                    error!(alarm = %change.alarm, group = %group.group.name, %cause, "could not be handled");
+                    failed.get_or_insert(cause);
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use signalbox_decision::rollback::attribution::{ReleaseAction, run_of};
 use signalbox_decision::rollback::words::Run;
 use signalbox_decision::timeline::{RolledBack, Subject, Timeline};
 use signalbox_ledger::Saved;
+use tracing::warn;
 
 use crate::app::App;
 use crate::error::Error;
@@ -29,7 +30,11 @@ pub(crate) async fn actions(app: &App) -> Result<Vec<ReleaseAction>, String> {
         .max_results(100)
         .send()
         .await
-        .map_err(|error| Error::aws("ListActionExecutions", &error).to_string())?;
+        .map_err(|error| {
+            let cause = Error::aws("ListActionExecutions", &error).to_string();
+            warn!(cause, "no run can be named, nor marked");
+            cause
+        })?;
     let stage = Some(app.config.release_stage.as_str());
     let of_stage = answer
         .action_execution_details()
@@ -66,7 +71,11 @@ pub(crate) async fn of_deployment(
         .pipeline_execution_id(execution.as_str())
         .send()
         .await
-        .map_err(|error| Error::aws("GetPipelineExecution", &error).to_string())?;
+        .map_err(|error| {
+            let cause = Error::aws("GetPipelineExecution", &error).to_string();
+            warn!(cause, "the run cannot be named, nor marked");
+            cause
+        })?;
     let run = answer
         .pipeline_execution()
         .ok_or_else(|| format!("CodePipeline says nothing about run {execution}"))?;
