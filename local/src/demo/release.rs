@@ -165,6 +165,22 @@ async fn newest_rolled_back(stage: &Stage<'_>) -> Result<Value, DemoError> {
     Ok(answer.get("deploymentInfo").cloned().unwrap_or_default())
 }
 
+/// The first alarm that went off since then, and when. One bad version may set off several.
+fn first_alarm(seen: &[Value], since: Timestamp) -> Option<(String, Timestamp)> {
+    let alarms = seen.iter().filter_map(|event| {
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+        let went_off = text("/detail-type")? == "CloudWatch Alarm State Change"
+            && text("/detail/state/value")? == "ALARM";
+        // CloudWatch's offset has no colon, which RFC 3339 demands.
+        let at = text("/detail/state/timestamp")?
+            .replace("+0000", "Z")
+            .parse()
+            .ok()?;
+        went_off.then_some((text("/detail/alarmName")?.to_owned(), at))
+    });
+    alarms.filter(|(_, at)| *at >= since).min_by_key(|(_, at)| *at)
+}
+
 fn rollback_summary(
     stage: &Stage<'_>,
     deployment: &Value,
@@ -177,32 +193,18 @@ fn rollback_summary(
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned();
-    let seen = stage.running.events.events_seen();
-    let alarm = seen
-        .iter()
-        .rev()
-        .find(|event| {
-            let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-            text("/detail-type") == Some("CloudWatch Alarm State Change")
-                && text("/detail/state/value") == Some("ALARM")
-        })
+    let moment = |name: &str| -> Result<Timestamp, DemoError> {
+        let seconds = deployment.get(name).and_then(Value::as_f64).unwrap_or_default();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds since 1970 fit an i64"
+        )]
+        let millis = (seconds * 1000.0) as i64;
+        Timestamp::from_millisecond(millis).map_err(|error| DemoError::new(STEP, error))
+    };
+    let stopped_at = moment("completeTime")?;
+    let (alarm, alarm_at) = first_alarm(&stage.running.events.events_seen(), moment("createTime")?)
         .ok_or_else(|| DemoError::new(STEP, "no alarm was seen"))?;
-    let text = |pointer: &str| alarm.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    // CloudWatch's offset has no colon, which RFC 3339 demands.
-    let alarm_at: Timestamp = text("/detail/state/timestamp")
-        .replace("+0000", "Z")
-        .parse()
-        .map_err(|error| DemoError::new(STEP, error))?;
-    let stopped = deployment
-        .get("completeTime")
-        .and_then(Value::as_f64)
-        .unwrap_or_default();
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "milliseconds since 1970 fit an i64"
-    )]
-    let stopped_at = Timestamp::from_millisecond((stopped * 1000.0) as i64)
-        .map_err(|error| DemoError::new(STEP, error))?;
     let content = ["/revision/appSpecContent/content", "/revision/string/content"]
         .iter()
         .find_map(|pointer| deployment.pointer(pointer).and_then(Value::as_str))
@@ -220,7 +222,7 @@ fn rollback_summary(
     };
     Ok(RollbackSummary {
         deployment: id,
-        alarm: text("/detail/alarmName").to_owned(),
+        alarm,
         alarm_at: alarm_at.to_string(),
         stopped_at: stopped_at.to_string(),
         latency_ms: stopped_at.as_millisecond() - alarm_at.as_millisecond(),
@@ -228,4 +230,30 @@ fn rollback_summary(
         to_version: good.to_owned(),
         alias_version_after: alias_version_after.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_several_alarms_the_first_since_the_deployment_began_is_meant() {
+        let event = |name: &str, state: &str, at: &str| {
+            json!({
+                "detail-type": "CloudWatch Alarm State Change",
+                "detail": { "alarmName": name, "state": { "value": state, "timestamp": at } },
+            })
+        };
+        let seen = [
+            event("of-another-time", "ALARM", "2026-02-03T09:00:00.000+0000"),
+            event("green", "OK", "2026-02-03T10:00:01.000+0000"),
+            event("second", "ALARM", "2026-02-03T10:00:02.500+0000"),
+            event("first", "ALARM", "2026-02-03T10:00:02.000+0000"),
+        ];
+        let since = "2026-02-03T10:00:00Z".parse().unwrap();
+        let at = "2026-02-03T10:00:02Z".parse().unwrap();
+        assert_eq!(first_alarm(&seen, since), Some(("first".to_owned(), at)));
+    }
 }
