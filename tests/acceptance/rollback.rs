@@ -273,7 +273,9 @@ pub(crate) async fn h95_the_lost_event_of_a_tagged_alarm_is_swept(world: &World)
     let sweep = json!({ "FunctionName": "signalbox-staging-sweep" });
     cloud.call("lambda", "Invoke", sweep).await;
     group.until_status(&bad, "Stopped").await;
-    let told = cloud.mail(&[&format!("Rolled back: {} version 2", group.function)]).await;
+    let told = cloud
+        .mail(&[&format!("Rolled back: {} version 2", group.function)])
+        .await;
     assert!(told.text.contains(&alarm), "{}", told.text);
 }
 

@@ -201,6 +201,27 @@ impl Site {
         )
     }
 
+    /// The token with which a waiting approval can be answered.
+    pub(crate) async fn token(&self, world: &World, run: &str) -> String {
+        let input = json!({ "pipelineName": self.pipeline, "filter": { "pipelineExecutionId": run } });
+        let answer = world
+            .running
+            .call("codepipeline", "ListActionExecutions", input)
+            .await;
+        let details = answer.unwrap()["actionExecutionDetails"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let found = details
+            .iter()
+            .find(|detail| detail["actionName"] == "Approve")
+            .unwrap();
+        let token = found
+            .pointer("/output/executionResult/externalExecutionId")
+            .unwrap();
+        token.as_str().unwrap().to_owned()
+    }
+
     /// Waits for the end of a run's approval; answers its summary.
     pub(crate) async fn ended(&self, world: &World, run: &str, status: &str) -> String {
         until(&format!("the approval of {run} as {status}"), async || {
