@@ -138,7 +138,7 @@ impl<'a> Denied<'a> {
     /// function said, and what it did that it must not do without `action`.
     async fn in_turn(&self, mut drive: impl AsyncFnMut(&str) -> (Answer, Option<String>)) -> Vec<String> {
         let mut amiss = Vec::new();
-        let mut met = Vec::new();
+        let mut met = 0;
         for action in self.actions() {
             self.deny(&action).await;
             let (answer, harm) = drive(&action).await;
@@ -162,19 +162,9 @@ impl<'a> Denied<'a> {
             if let Some(harm) = harm.filter(|_| !goes_on) {
                 amiss.push(format!("{} without {action}: {harm}", self.function));
             }
-            met.push(action);
+            met += 1;
         }
-        println!(
-            "{} asked for {} of {}: {met:?}",
-            self.function,
-            met.len(),
-            self.actions().len()
-        );
-        assert!(
-            !met.is_empty(),
-            "{} asked for nothing of what was denied",
-            self.function
-        );
+        assert!(met > 0, "{} asked for nothing of what was denied", self.function);
         amiss
     }
 }

@@ -321,7 +321,7 @@ pub(crate) async fn h98_our_own_secrets_reach_nobody_but_whom_they_are_for(world
     let elsewhere = ann
         .post(link, &cookie, "https://elsewhere.example", &fields(&nonce))
         .await;
-    let forged = ann.get(&format!("{}A", link)).await;
+    let forged = ann.get(&format!("{link}A")).await;
     let stale = ann
         .post(link, &cookie, ann.origin(), &fields("another-nonce"))
         .await;

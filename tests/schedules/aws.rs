@@ -238,11 +238,11 @@ impl Aws {
         if self.deployments[deployment].state.is_final() {
             return;
         }
-        self.settle(deployment, State::Succeeded);
+        self.settle(deployment, &State::Succeeded);
         self.alias = self.deployments[deployment].to;
     }
 
-    fn settle(&mut self, deployment: usize, state: State) {
+    fn settle(&mut self, deployment: usize, state: &State) {
         let now = self.now;
         let it = &mut self.deployments[deployment];
         (it.state, it.ended) = (state.clone(), Some(now));
@@ -252,7 +252,7 @@ impl Aws {
             .iter()
             .position(|run| run.deployment == Some(deployment));
         if let Some(run) = run {
-            let state = if state == State::Succeeded {
+            let state = if *state == State::Succeeded {
                 State::Succeeded
             } else {
                 State::Failed
@@ -268,7 +268,7 @@ impl Aws {
             return false;
         }
         self.stopped.push(self.undone(deployment));
-        self.settle(deployment, State::Stopped);
+        self.settle(deployment, &State::Stopped);
         let back = self.deploy(self.deployments[deployment].from, Some(deployment));
         self.finish(back);
         true

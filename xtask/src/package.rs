@@ -189,8 +189,6 @@ fn progress(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
-
     use super::*;
 
     #[test]

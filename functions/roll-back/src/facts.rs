@@ -57,10 +57,9 @@ pub(crate) async fn gather(
             .into_iter()
             .flatten()
             .all(|deployment| deployment.id != begun.deployment)
+        && let Some((found, brought_by)) = overtaken(app, &linked.group.name, begun, now).await?
     {
-        if let Some((found, brought_by)) = overtaken(app, &linked.group.name, begun, now).await? {
-            (behind, run) = (Some(found), brought_by);
-        }
+        (behind, run) = (Some(found), brought_by);
     }
     let facts = Facts {
         link: linked.link.clone(),

@@ -92,8 +92,6 @@ fn packed(mut entries: Vec<(String, Vec<u8>)>) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
-
     use std::collections::BTreeMap;
     use std::io::Read;
 

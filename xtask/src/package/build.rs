@@ -139,8 +139,6 @@ fn linker(host: &str, target: &str) -> Result<Option<(String, PathBuf)>, String>
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
-
     use super::*;
 
     #[test]

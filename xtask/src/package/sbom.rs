@@ -202,8 +202,6 @@ fn parse(tree: &str) -> Result<(Id, BTreeMap<Id, Node>), String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
-
     use super::*;
 
     const TARGET: &str = "x86_64-unknown-linux-gnu";
