@@ -171,7 +171,7 @@ impl<'a> Denied<'a> {
 
 pub(crate) async fn h99_each_permission_denied_in_turn_fails_closed(_: &World) {
     let world = World::start().await.unwrap();
-    privileges::forget(&world.running);
+    privileges::expect_refusals(&world.running);
     // While little is open: a sweep looks at all of it.
     let mut amiss = sweeps(&world).await;
     amiss.extend(starts(&world).await);
@@ -179,7 +179,7 @@ pub(crate) async fn h99_each_permission_denied_in_turn_fails_closed(_: &World) {
     amiss.extend(answers(&world).await);
     amiss.extend(tracks(&world).await);
     let rollbacks = cloud(&world).await;
-    privileges::forget(&rollbacks.running);
+    privileges::expect_refusals(&rollbacks.running);
     amiss.extend(sweeps_deployments(&rollbacks).await);
     amiss.extend(rolls_back(&rollbacks).await);
     amiss.extend(validates(&world).await);

@@ -11,26 +11,74 @@ use signalbox_local::running::Running;
 use crate::transformed::{CONTROL_PLANE, Template};
 use crate::world::World;
 
-/// Granted, and used by nothing that this machine can try: role or policy (empty: any), action, reason.
-const UNUSED: [(&str, &str, &str); 0] = [];
+/// Granted, and not used by each of those that have it: role (empty: any), action, reason.
+const UNUSED: [(&str, &str, &str); 9] = [
+    (
+        "",
+        "logs:CreateLogStream",
+        "Lambda itself writes logs with the function's role; the local host keeps them in its own name",
+    ),
+    ("", "logs:PutLogEvents", "as above"),
+    (
+        "",
+        "xray:PutTraceSegments",
+        "Lambda itself sends traces with the function's role; there is no X-Ray here",
+    ),
+    ("", "xray:PutTelemetryRecords", "as above"),
+    (
+        "",
+        "sqs:SendMessage",
+        "Lambda itself hands over what a function failed at for good, with the function's role: no trial takes every \
+         function so far",
+    ),
+    (
+        "",
+        "codedeploy:GetApplicationRevision",
+        "where AWS names a deployment's revision by its digest alone, which the local CodeDeploy does not do",
+    ),
+    (
+        "RequestApprovalRole",
+        "cloudformation:DescribeChangeSet",
+        "what would change: the trials' pipelines prepare no change set, the demo's does",
+    ),
+    (
+        "RollBackRole",
+        "lambda:GetAlias",
+        "one statement for two actions: an alias is asked for by the function's name",
+    ),
+    (
+        "RollBackRole",
+        "lambda:GetFunctionConfiguration",
+        "one statement for two actions: a version is asked for by its number",
+    ),
+];
 
-/// Asked for and refused, because a trial wanted to see the refusal: action, reason.
-const REFUSED: [(&str, &str); 0] = [];
+/// Asked for and refused, and that is right: action, reason.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "codedeploy:GetDeployment",
+        "a deployment that does not exist belongs to no group: a forged event names one",
+    ),
+    (
+        "s3:PutObject",
+        "a trial uploads in the name of a role that may not",
+    ),
+];
 
-/// Every cloud that the suite has started. They outlive their trials, to be asked at the end.
-static CLOUDS: Mutex<Vec<Arc<LocalCloud>>> = Mutex::new(Vec::new());
+/// Every cloud that the suite has started, and whether its refusals count. They outlive their trials, to be asked at
+/// the end.
+static CLOUDS: Mutex<Vec<(Arc<LocalCloud>, bool)>> = Mutex::new(Vec::new());
 
 /// Lets the cloud count.
 pub(crate) fn watch(running: &Running) {
-    CLOUDS.lock().unwrap().push(Arc::clone(&running.cloud));
+    CLOUDS.lock().unwrap().push((Arc::clone(&running.cloud), true));
 }
 
-/// Lets the cloud not count: a trial takes permissions away in it.
-pub(crate) fn forget(running: &Running) {
-    CLOUDS
-        .lock()
-        .unwrap()
-        .retain(|cloud| !Arc::ptr_eq(cloud, &running.cloud));
+/// Lets the cloud's refusals not count: a trial takes permissions away in it.
+pub(crate) fn expect_refusals(running: &Running) {
+    for (cloud, counts) in CLOUDS.lock().unwrap().iter_mut() {
+        *counts &= !Arc::ptr_eq(cloud, &running.cloud);
+    }
 }
 
 /// A role or a shared policy of the template, an action, and which of its statements of that action: environments
@@ -60,7 +108,7 @@ pub(crate) async fn granted(world: &World) -> Findings {
         found.map(|owner| (*owner).to_owned())
     };
     let mut findings = Findings::default();
-    for cloud in CLOUDS.lock().unwrap().iter() {
+    for (cloud, refusals_count) in CLOUDS.lock().unwrap().iter() {
         let policies = cloud.policies();
         for role in policies.roles() {
             let Some(of_role) = owner(&role) else { continue };
@@ -76,7 +124,11 @@ pub(crate) async fn granted(world: &World) -> Findings {
                 known.0 |= is_used;
             }
         }
-        for asked in policies.usage().into_iter().filter(|asked| !asked.allowed) {
+        for asked in policies
+            .usage()
+            .into_iter()
+            .filter(|asked| *refusals_count && !asked.allowed)
+        {
             if let Some(of) = owner(&asked.role) {
                 findings.refused.insert((of, asked.action, asked.resource));
             }

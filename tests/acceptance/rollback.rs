@@ -349,7 +349,7 @@ pub(crate) async fn what_a_dead_try_began_is_finished_beside_a_newer_deployment(
     let event = cloud.raised(&group.alarm).await;
     let changed = AlarmChange::parse(event.clone()).unwrap();
     let name = format!("{}@{}", group.alarm, changed.at.unwrap());
-    let began = json!({ &group.name: { "deployment": meant, "is_report": false } });
+    let began = json!({ &group.name: [{ "deployment": meant, "is_report": false }] });
     let ledger = cloud.ledger();
     let noted = ledger.put_value("rollback-begun", &name, &began, Timestamp::now(), None);
     noted.await.unwrap();
