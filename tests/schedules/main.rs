@@ -123,6 +123,7 @@ mutants! {
     a_rollback_that_is_not_recognised_is_found: RollbackUnmarked by Releases breaks "rolled back";
     a_notice_without_a_claim_is_found: NoticeUnclaimed by All breaks "every notice";
     a_notice_recorded_before_it_is_sent_is_found: RecordedBeforeSent by Releases breaks "every notice";
+    a_note_that_is_overwritten_is_found: NoteOverwritten by Releases breaks "rolled back";
     a_sweep_that_ignores_alarms_is_found: SweepBlindToAlarms by Releases breaks "the ledger agrees with AWS";
     a_sweep_that_ignores_runs_is_found: SweepBlindToRuns by All breaks "the ledger agrees with AWS";
     a_sweep_that_ignores_deployments_is_found: SweepBlindToDeployments by Releases breaks "the ledger agrees with AWS";

@@ -17,6 +17,8 @@ pub(crate) enum Mutant {
     NoticeUnclaimed,
     /// A claim is completed before the notice goes out.
     RecordedBeforeSent,
+    /// roll-back's note of what it begins replaces the one of another delivery.
+    NoteOverwritten,
     /// The sweep does not look at alarms.
     SweepBlindToAlarms,
     /// The sweep does not look at runs.

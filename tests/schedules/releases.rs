@@ -1,7 +1,7 @@
 //! roll-back, step by step.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
 use signalbox_decision::rollback::good::{Candidate, Standing};
 use signalbox_decision::rollback::mapping::Link;
@@ -167,18 +167,24 @@ async fn judge(cx: &Invocation, event: &str, begun: Option<Begun>) -> Result<(),
 }
 
 async fn begin(cx: &Invocation, event: &str, deployment: &Deployment, is_report: bool) -> Result<(), Failed> {
-    let mut begun = begun(cx, event).await?;
-    begun.retain(|earlier| earlier.deployment != deployment.id);
-    begun.push(Begun {
+    let what = Begun {
         deployment: deployment.id.clone(),
         is_report,
-    });
+    };
+    let add = |begun: Option<Value>| {
+        let mut begun: Vec<Begun> =
+            begun.map_or_else(Vec::new, |begun| serde_json::from_value(begun).unwrap());
+        begun.retain(|earlier| earlier.deployment != what.deployment);
+        begun.push(what.clone());
+        json!(begun)
+    };
     cx.step().await;
     let expires = Some(cx.now + REMEMBERED);
-    Ok(cx
-        .ledger
-        .put_value(BEGUN, event, &json!(begun), cx.now, expires)
-        .await?)
+    if cx.mutant == Some(Mutant::NoteOverwritten) {
+        let alone = json!([what]);
+        return Ok(cx.ledger.put_value(BEGUN, event, &alone, cx.now, expires).await?);
+    }
+    Ok(cx.ledger.change_value(BEGUN, event, add, cx.now, expires).await?)
 }
 
 /// The stage is frozen, the ledger remembers, people are told; each once.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::types::{AlarmConfiguration, AppSpecContent, RevisionLocation, RevisionLocationType};
-use serde_json::json;
+use serde_json::{Value, json};
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
 use signalbox_decision::rollback::words::{Action, Cause};
@@ -16,6 +16,7 @@ use signalbox_decision::rollback::{Begun, Decision, Deployment, ROLLBACK_MARK, S
 use signalbox_decision::text::cut;
 use signalbox_events::alarm::AlarmChange;
 use signalbox_ledger::ClaimKey;
+use tracing::error;
 
 use crate::aftermath::{After, follow};
 use crate::app::App;
@@ -172,11 +173,11 @@ fn begun_at(deployment: &Deployment, is_report: bool) -> Begun {
     }
 }
 
-/// Notes that this event is about to roll a deployment back, or to say that somebody did.
-///
-/// Two deliveries of one event that begin in the same instant, each about another deployment, may leave the note of one
-/// only. If that one's effect is then interrupted, its retry does not know of it: what is undone stays undone, and its
-/// notice and record are missing.
+/// By deployment group.
+type Notes = BTreeMap<String, Vec<Begun>>;
+
+/// Notes that this event is about to roll a deployment back, or to say that somebody did: beside what other deliveries
+/// of the event set out to do about other deployments, also in the same instant.
 async fn begin(
     app: &App,
     change: &AlarmChange,
@@ -185,30 +186,35 @@ async fn begin(
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let expires = invocation.now.saturating_add(REMEMBERED).ok();
-    // Beside what another delivery of the event set out to do about an earlier deployment.
-    let mut begun = begun(app, change, invocation).await?;
-    let of_group: &mut Vec<Begun> = begun.entry(group.to_string()).or_default();
-    of_group.retain(|earlier| earlier.deployment != what.deployment);
-    of_group.push(what);
+    let event = event_name(change);
+    let add = |found: Option<Value>| {
+        let mut notes = read(&event, found);
+        let of_group = notes.entry(group.to_string()).or_default();
+        of_group.retain(|earlier| earlier.deployment != what.deployment);
+        of_group.push(what.clone());
+        json!(notes)
+    };
     app.ledger
-        .put_value(BEGUN, &event_name(change), &json!(begun), invocation.now, expires)
+        .change_value(BEGUN, &event, add, invocation.now, expires)
         .await?;
     Ok(())
 }
 
 /// What earlier tries of the same event were about to roll back, by deployment group.
-pub(crate) async fn begun(
-    app: &App,
-    change: &AlarmChange,
-    invocation: &Invocation,
-) -> Result<BTreeMap<String, Vec<Begun>>, Error> {
-    let begun = app
-        .ledger
-        .get_value(BEGUN, &event_name(change), invocation.now)
-        .await?;
-    Ok(begun
-        .and_then(|begun| serde_json::from_value(begun).ok())
-        .unwrap_or_default())
+pub(crate) async fn begun(app: &App, change: &AlarmChange, invocation: &Invocation) -> Result<Notes, Error> {
+    let event = event_name(change);
+    let found = app.ledger.get_value(BEGUN, &event, invocation.now).await?;
+    Ok(read(&event, found))
+}
+
+/// A note that cannot be read must not keep a bad version in production: the event is then judged as new.
+fn read(event: &str, notes: Option<Value>) -> Notes {
+    notes.map_or_else(Notes::new, |notes| {
+        serde_json::from_value(notes).unwrap_or_else(|problem| {
+            error!(%event, %problem, "the ledger's note of what was begun cannot be read; judging as if there were none");
+            Notes::new()
+        })
+    })
 }
 
 /// The same for every delivery of one change of one alarm.

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use signalbox_decision::approval::{ApprovalAction, Token};
 use signalbox_decision::names::{
     ActionName, BucketName, ExecutionId, InvalidName, ObjectKey, PipelineName, StageName,
@@ -230,7 +230,28 @@ async fn races(ledger: &Ledger, run: &str, now: Timestamp) -> Held {
         count.map_err(|error| Broken(error.to_string()))??;
     }
     let counted = ledger.counted(&format!("{run}-races"), now).await?;
-    hold("of writers at once none is lost", counted == 5, &counted)
+    hold("of writers at once none is lost", counted == 5, &counted)?;
+
+    let mut writers = JoinSet::new();
+    for n in 0..5 {
+        let (ledger, kind) = (ledger.clone(), format!("{run}-races"));
+        writers.spawn(async move {
+            let add = |found: Option<Value>| {
+                let mut all = found
+                    .and_then(|found| found.as_array().cloned())
+                    .unwrap_or_default();
+                all.push(json!(n));
+                Value::Array(all)
+            };
+            ledger.change_value(&kind, "all", add, now, None).await
+        });
+    }
+    while let Some(added) = writers.join_next().await {
+        added.map_err(|error| Broken(error.to_string()))??;
+    }
+    let all = ledger.get_value(&format!("{run}-races"), "all", now).await?;
+    let count = all.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
+    hold("of changes at once none is lost", count == 5, &all)
 }
 
 async fn sequencers(ledger: &Ledger, run: &str, now: Timestamp) -> Held {

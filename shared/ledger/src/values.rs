@@ -26,9 +26,25 @@ impl Ledger {
         now: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        let decide = |_: Option<Value>| {
+        self.change_value(kind, id, |_| value.clone(), now, expires).await
+    }
+
+    /// Makes a value of the one that is there, if any. Others who write meanwhile are not overwritten: `change` is
+    /// then asked again, with what they wrote.
+    ///
+    /// # Errors
+    /// If the ledger cannot write it.
+    pub async fn change_value(
+        &self,
+        kind: &str,
+        id: &str,
+        mut change: impl FnMut(Option<Value>) -> Value,
+        now: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        let decide = |found: Option<Value>| {
             Ok(Step::Write {
-                body: value.clone(),
+                body: change(found),
                 expires,
                 then: (),
             })
