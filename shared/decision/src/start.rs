@@ -365,9 +365,9 @@ pub fn decide(candidate: &Candidate, facts: &Facts, settings: &Settings) -> Deci
 
 /// The object's metadata, else the key `<prefix><branch>/….zip`, else the environment's own branch.
 ///
-/// A branch with a slash in its name comes by metadata: in a key, the first folder is the branch, or what the branch
-/// begins with. The two may not contradict each other: IAM limits who uploads by the key, and whoever may upload to
-/// the folder of one branch must not start a run of another by metadata.
+/// A branch with a slash in its name comes by metadata: of a key alone, the first folder is the branch. The two may
+/// not contradict each other, so that a key with folders begins with the whole branch: IAM limits who uploads by the
+/// key, and whoever may upload to the folder of one branch must not start a run of another by metadata.
 fn branch_of(metadata: Option<&str>, key: &ObjectKey, settings: &Settings) -> Result<Branch, Rejection> {
     let parse = |name: &str| {
         Branch::new(name).map_err(|error| Rejection::Branch {
@@ -381,17 +381,23 @@ fn branch_of(metadata: Option<&str>, key: &ObjectKey, settings: &Settings) -> Re
     let folder = below.split_once('/').map(|(folder, _)| folder);
     match (metadata.filter(|name| !name.is_empty()), folder) {
         (Some(name), None) => parse(name),
-        (Some(name), Some(folder)) if name.split('/').next() == Some(folder) => parse(name),
-        (Some(name), Some(folder)) => Err(Rejection::Branch {
+        (Some(name), Some(_)) if is_below(below, name) => parse(name),
+        (Some(name), Some(_)) => Err(Rejection::Branch {
             problem: format!(
-                "the metadata says {} and the key's folder says {}: upload to the folder of the branch",
+                "the metadata says {} and the key {} is not in its folder: upload to {}{}/, or leave the metadata out",
                 shown(name, 244),
-                shown(folder, 244)
+                shown(key.as_str(), 244),
+                shown(&settings.prefix, 200),
+                shown(name, 244),
             ),
         }),
         (None, Some(folder)) => parse(folder),
         (None, None) => Ok(settings.branch.clone()),
     }
+}
+
+fn is_below(key: &str, folder: &str) -> bool {
+    key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -90,24 +90,43 @@ fn the_branch_comes_from_metadata_then_key_then_environment() {
         branch(Some("feature/login"), "source/feature/login/package.zip"),
         "build feature/login"
     );
+    assert_eq!(
+        branch(Some("feature/login"), "source/feature/login/2026/package.zip"),
+        "build feature/login"
+    );
     assert_eq!(branch(Some(""), "source/develop/package.zip"), "build develop");
 }
 
 #[test]
 fn metadata_do_not_lead_out_of_the_folder_that_an_uploader_may_write_to() {
-    for key in [
-        "source/develop/package.zip",
-        "source/feature/main/package.zip",
-        "source/mai/n.zip",
+    for (branch, key) in [
+        ("main", "source/develop/package.zip"),
+        ("main", "source/feature/main/package.zip"),
+        ("main", "source/mai/n.zip"),
+        ("main", "source/main2/package.zip"),
+        ("release/prod", "source/release/other/package.zip"),
+        ("release/prod", "source/release/package.zip"),
+        ("release/prod", "source/release/prod.zip"),
     ] {
-        let decision = decide(&candidate(key), &found(Some("main")), &settings());
+        let settings = Settings {
+            branch: Branch::new(branch).unwrap(),
+            ..settings()
+        };
+        let decision = decide(&candidate(key), &found(Some(branch)), &settings);
         let Decision::Reject(refusal) = decision else {
-            panic!("{decision:?}")
+            panic!("{key}: {decision:?}")
         };
         let [Rejection::Branch { problem }] = &refusal.reasons[..] else {
             panic!("{refusal:?}")
         };
-        assert!(problem.contains("the metadata says main"), "{problem}");
+        assert!(
+            problem.contains(&format!("the metadata says {branch}")),
+            "{problem}"
+        );
+        assert!(
+            problem.contains(&format!("upload to source/{branch}/")),
+            "{problem}"
+        );
     }
 }
 
