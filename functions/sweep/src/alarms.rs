@@ -21,8 +21,8 @@ pub(crate) struct Red {
     arn: String,
 }
 
-/// Those that are red and that the rule of roll-back would have let through.
-pub(crate) async fn red(app: &App) -> Result<Vec<Red>, Error> {
+/// Those that are red and that the rule of roll-back would have let through; and whether that is all of them.
+pub(crate) async fn red(app: &App) -> Result<(Vec<Red>, Result<(), Error>), Error> {
     let (mut all, mut next) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
         let answer = app
@@ -54,10 +54,11 @@ pub(crate) async fn red(app: &App) -> Result<Vec<Red>, Error> {
                 .filter_map(|it| red_of(composite(it)?, it.alarm_arn())),
         );
         if next.is_none() {
-            break;
+            return Ok((all, Ok(())));
         }
     }
-    Ok(all)
+    let cut = Error::TooMany("DescribeAlarms", MAX_PAGES * 100, "red alarms");
+    Ok((all, Err(cut)))
 }
 
 fn red_of(alarm: RedAlarm, arn: Option<&str>) -> Option<Red> {

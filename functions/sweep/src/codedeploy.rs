@@ -81,10 +81,14 @@ async fn group_names(app: &App) -> Result<Vec<String>, Error> {
         next = answer.next_token().map(str::to_owned);
         all.extend(answer.deployment_groups.unwrap_or_default());
         if next.is_none() {
-            break;
+            return Ok(all);
         }
     }
-    Ok(all)
+    Err(Error::TooMany(
+        "ListDeploymentGroups",
+        MAX_GROUP_PAGES * 100,
+        "groups",
+    ))
 }
 
 fn alarms(group: &DeploymentGroupInfo) -> Vec<AlarmName> {
@@ -142,10 +146,14 @@ async fn ids(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<V
         next = answer.next_token().map(str::to_owned);
         all.extend(answer.deployments.unwrap_or_default());
         if next.is_none() {
-            break;
+            return Ok(all);
         }
     }
-    Ok(all)
+    Err(Error::TooMany(
+        "ListDeployments",
+        MAX_PAGES * 100,
+        "deployments of one group in the last days",
+    ))
 }
 
 fn release(info: &DeploymentInfo) -> Option<Release> {

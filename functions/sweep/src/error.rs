@@ -31,6 +31,9 @@ pub(crate) enum Error {
     /// The invocation's time is nearly over.
     #[error("there was no time left for all {0}; the next sweep begins with the newest again")]
     OutOfTime(&'static str),
+    /// A listing that goes on beyond what is read of it.
+    #[error("{0} lists more than {1} {2}: those beyond were not looked at")]
+    TooMany(&'static str, usize, &'static str),
     /// Some of it failed; the rest was done.
     #[error("{} of a sweep's steps failed: {}", .0.len(), list(.0))]
     Some(Vec<Error>),

@@ -36,8 +36,8 @@ impl SeenRun {
     }
 }
 
-/// The runs that can still be of interest, newest first.
-pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<Vec<SeenRun>, Error> {
+/// The runs that can still be of interest, newest first; and whether that is all of them.
+pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Result<(), Error>), Error> {
     let oldest = now
         .saturating_sub(app.config.timeout + RECENT)
         .unwrap_or(Timestamp::MIN);
@@ -58,7 +58,7 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<Vec<SeenRun>, Erro
                     .as_service_error()
                     .is_some_and(|error| error.is_pipeline_not_found_exception()) =>
             {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), Ok(())));
             }
             Err(error) => {
                 return Err(Error::Aws {
@@ -83,10 +83,15 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<Vec<SeenRun>, Erro
         }
         next = answer.next_token().map(str::to_owned);
         if next.is_none() || is_past {
-            break;
+            return Ok((all, Ok(())));
         }
     }
-    Ok(all)
+    let cut = Error::TooMany(
+        "ListPipelineExecutions",
+        MAX_RUN_PAGES * 100,
+        "runs of the last day",
+    );
+    Ok((all, Err(cut)))
 }
 
 /// `None` where the pipeline does not exist.
@@ -147,10 +152,14 @@ pub(crate) async fn actions(app: &App, execution: &ExecutionId) -> Result<Vec<Ac
         next = answer.next_token().map(str::to_owned);
         all.extend(answer.action_execution_details.unwrap_or_default());
         if next.is_none() {
-            break;
+            return Ok(all);
         }
     }
-    Ok(all)
+    Err(Error::TooMany(
+        "ListActionExecutions",
+        MAX_ACTION_PAGES * 100,
+        "actions of one run",
+    ))
 }
 
 /// The state of each action's execution, by its id.

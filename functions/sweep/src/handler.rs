@@ -108,7 +108,8 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
         sweep.look_at_freezes(state).await;
     }
     let runs = sweep.note(runs(app, now).await);
-    if let Some(runs) = runs {
+    if let Some((runs, is_all)) = runs {
+        sweep.note(is_all);
         sweep.look_at_runs(&runs, state.as_ref()).await;
         // What the runs' timelines do not have is asked of the ledger once more; without them that would be all.
         if let Some(groups) = &groups {

@@ -25,7 +25,7 @@ impl Sweep<'_> {
         if groups.is_empty() {
             return Ok(());
         }
-        let red = red(self.app).await?;
+        let (red, is_all) = red(self.app).await?;
         let alarms: Vec<RedAlarm> = red.iter().map(|red| red.alarm.clone()).collect();
         self.let_roll_back_hear(groups, &alarms).await?;
         // Then what only a tag links: that takes a call for each alarm.
@@ -43,7 +43,8 @@ impl Sweep<'_> {
                 }
             }
         }
-        self.let_roll_back_hear(&by_tag, &alarms).await
+        self.let_roll_back_hear(&by_tag, &alarms).await?;
+        is_all
     }
 
     async fn let_roll_back_hear(&mut self, groups: &[Group], alarms: &[RedAlarm]) -> Result<(), Error> {
