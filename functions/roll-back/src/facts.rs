@@ -38,7 +38,8 @@ pub(crate) async fn gather(
     begun: Option<Begun>,
     now: Timestamp,
 ) -> Result<Seen, Error> {
-    let recent = recent(app, &linked.group.name, now).await?;
+    let listing = Listing::of(app, &linked.group.name, now).await?;
+    let recent = newest(app, &listing).await?;
     let still_bakes = |newest: &Deployment| {
         newest.status == Status::Succeeded
             && !newest.is_rollback
@@ -57,7 +58,7 @@ pub(crate) async fn gather(
             .into_iter()
             .flatten()
             .all(|deployment| deployment.id != begun.deployment)
-        && let Some((found, brought_by)) = overtaken(app, &linked.group.name, begun, now).await?
+        && let Some((found, brought_by)) = overtaken(app, &listing, begun).await?
     {
         (behind, run) = (Some(found), brought_by);
     }
@@ -77,12 +78,9 @@ pub(crate) async fn gather(
 /// What an earlier try was about, where newer deployments have come since, with the run that brought it.
 async fn overtaken(
     app: &App,
-    group: &DeploymentGroupName,
+    Listing { infos, actions }: &Listing,
     begun: &Begun,
-    now: Timestamp,
 ) -> Result<Option<(Overtaken, Attributed)>, Error> {
-    let (infos, actions) = tokio::join!(recent_infos(app, group, now), run::actions(app));
-    let infos = infos?;
     let id = begun.deployment.as_str();
     let Some(at) = infos.iter().position(|info| info.deployment_id() == Some(id)) else {
         return Ok(None);
@@ -113,8 +111,27 @@ async fn overtaken(
         }
         None => None,
     };
-    let run = attributed(app, &deployment, &actions).await;
+    let run = attributed(app, &deployment, actions).await;
     Ok(Some((Overtaken { deployment, by }, run)))
+}
+
+/// What is asked for once, whatever is looked for in it.
+struct Listing {
+    /// The group's deployments that matter, newest first.
+    infos: Vec<DeploymentInfo>,
+    /// What released them, if that is known: what a rollback of the pipeline's stage made is a rollback, and
+    /// CodeDeploy does not know.
+    actions: Result<Vec<ReleaseAction>, String>,
+}
+
+impl Listing {
+    async fn of(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Self, Error> {
+        let (infos, actions) = tokio::join!(recent_infos(app, group, now), run::actions(app));
+        Ok(Self {
+            infos: infos?,
+            actions,
+        })
+    }
 }
 
 /// The newest deployments of a group that matter.
@@ -126,11 +143,12 @@ pub(crate) struct Recent {
     pub(crate) run: Attributed,
 }
 
-/// Reads them. Which run they belong to is asked at the same time: what a rollback of the pipeline's stage
-/// made is a rollback, and CodeDeploy does not know.
+/// Reads them.
 pub(crate) async fn recent(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Recent, Error> {
-    let (infos, actions) = tokio::join!(recent_infos(app, group, now), run::actions(app));
-    let infos = infos?;
+    newest(app, &Listing::of(app, group, now).await?).await
+}
+
+async fn newest(app: &App, Listing { infos, actions }: &Listing) -> Result<Recent, Error> {
     let id = |info: &DeploymentInfo| info.deployment_id().unwrap_or_default().to_owned();
     let Some(first) = infos.first() else {
         return Ok(Recent {
@@ -140,7 +158,7 @@ pub(crate) async fn recent(app: &App, group: &DeploymentGroupName, now: Timestam
         });
     };
     let mut newest = deployment(app, &id(first)).await?;
-    let mut run = attributed(app, &newest, &actions).await;
+    let mut run = attributed(app, &newest, actions).await;
     newest.is_rollback |= run.as_ref().is_ok_and(|run| run.is_rollback);
     let undone = infos
         .iter()
@@ -151,7 +169,7 @@ pub(crate) async fn recent(app: &App, group: &DeploymentGroupName, now: Timestam
         None => None,
     };
     if let Some(undone) = &undone {
-        run = attributed(app, undone, &actions).await;
+        run = attributed(app, undone, actions).await;
     }
     Ok(Recent {
         newest: Some(newest),

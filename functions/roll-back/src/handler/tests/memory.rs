@@ -26,6 +26,23 @@ async fn remember(case: &Case, version: &str) {
     case.app.ledger.remember_bad_version(&bad).await.unwrap();
 }
 
+/// Another version of the program may have written it.
+#[tokio::test(start_paused = true)]
+async fn a_note_that_cannot_be_read_keeps_no_bad_version_in_production() {
+    let case = case(Cloud::new("InProgress"));
+    let ledger = &case.app.ledger;
+    let event = format!("errors@{}", now());
+    let note = json!({ "app-live": "d-EARLIER" });
+    ledger
+        .put_value("rollback-begun", &event, &note, now(), None)
+        .await
+        .unwrap();
+    let stopped = case.deliver(1).await.unwrap().unwrap();
+    assert!(matches!(stopped, Outcome::Stopped { .. }), "{stopped:?}");
+    let now_noted = ledger.get_value("rollback-begun", &event, now()).await.unwrap();
+    assert!(now_noted.unwrap().to_string().contains("d-BAD"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn author_and_approver_are_told_and_the_run_is_marked() {
     let case = case(Cloud::new("InProgress"));
