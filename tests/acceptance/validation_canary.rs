@@ -94,3 +94,43 @@ pub(crate) async fn h85_no_traffic_is_inconclusive_and_passes_only_where_the_pol
     assert_eq!(report["report"]["verdict"], "inconclusive", "{report:#}");
     assert_eq!(ended.status, "Succeeded");
 }
+
+/// The application counts what it loses; of all else the versions are alike.
+pub(crate) async fn a_canary_fails_on_the_applications_own_metric_only(world: &World) {
+    let site = site(world).await;
+    let mut policy = policy();
+    policy["canary"]["custom_metrics"] = json!([{
+        "namespace": "Shop", "name": "OrdersLost", "dimensions": { "Version": "{version}" },
+        "kind": "count", "worse": "higher", "min_change_percent": 10,
+    }]);
+    site.set_policy(&policy.to_string()).await;
+    for (lost_by_new, lost_by_old, status) in [(10_000, 0, "Failed"), (0, 10_000, "Succeeded")] {
+        let was_live = site.live().await;
+        let users = site.traffic();
+        let begun = site.begin(&Order::canary(Behaviour::Good)).await;
+        for (version, lost) in [(&begun.1, lost_by_new), (&was_live, lost_by_old)] {
+            let data = json!({ "Namespace": "Shop", "MetricData": [{
+                "MetricName": "OrdersLost", "Value": lost, "Unit": "Count",
+                "Dimensions": [{ "Name": "Version", "Value": version }],
+            }]});
+            site.call("cloudwatch", "PutMetricData", data).await;
+        }
+        let ended = site.end(begun).await;
+        drop(users);
+        let report = site.report(&ended.id, "AfterAllowTraffic").await;
+        assert_eq!(ended.status, status, "{report:#}");
+        let (verdict, evidence) = finding(&report, "canary");
+        if status == "Failed" {
+            assert_eq!(not_passed(&report), ["canary"], "{report:#}");
+            assert_eq!(verdict, "failed");
+            let (worse, rest) = evidence.split_once("not worse:").unwrap();
+            assert!(
+                worse.contains("OrdersLost 100.00 % of invocations against 0.00 %")
+                    && rest.contains("errors 0.00 % against 0.00 %"),
+                "{evidence}"
+            );
+        } else {
+            assert!(evidence.contains("OrdersLost 0.00 %"), "{evidence}");
+        }
+    }
+}

@@ -32,28 +32,45 @@ pub(crate) async fn check(app: &App, policy: &Policy, subject: &Subject, since: 
                 None => None,
             }
         });
-        let finding = canary(&new, old.as_ref(), &policy.canary);
+        let (old, old_trouble) = old.map_or((None, Vec::new()), |(old, trouble)| (Some(old), trouble));
+        let (new, mut trouble) = new;
+        let mut finding = canary(&new, old.as_ref(), &policy.canary);
         if finding.verdict != Verdict::Inconclusive || Instant::now() + STEP > patience {
+            trouble.extend(old_trouble);
+            trouble.dedup();
+            if !trouble.is_empty() {
+                finding.evidence = format!("{}; {}", trouble.join("; "), finding.evidence);
+            }
             return finding;
         }
         tokio::time::sleep(STEP).await;
     }
 }
 
-/// What is known of a version's traffic through the alias. Where it cannot be asked, nothing is known, and
-/// nothing is inconclusive.
-async fn version(app: &App, policy: &Policy, version: &VersionNumber, since: Timestamp) -> Version {
+/// What is known of a version's traffic through the alias, and why not more. Where it cannot be asked, nothing is
+/// known, and nothing is inconclusive.
+async fn version(
+    app: &App,
+    policy: &Policy,
+    version: &VersionNumber,
+    since: Timestamp,
+) -> (Version, Vec<String>) {
+    let mut trouble = Vec::new();
     let logs = Logs::of(app, Some(version));
     let (metrics, durations) = tokio::join!(metrics(app, policy, version, since), logs.durations(since));
     let mut found = metrics.unwrap_or_else(|why| {
         warn!(cause = why, %version, "the metrics cannot be read");
+        trouble.push(format!("the metrics cannot be read ({why})"));
         Version::default()
     });
     match durations {
         Ok(durations) => found.durations_ms = durations,
-        Err(why) => warn!(cause = why, %version, "the durations cannot be read"),
+        Err(why) => {
+            warn!(cause = why, %version, "the durations cannot be read");
+            trouble.push(format!("the durations cannot be read ({why})"));
+        }
     }
-    found
+    (found, trouble)
 }
 
 async fn metrics(
