@@ -70,7 +70,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     } else {
         options.functions.clone()
     };
-    let build = Build::prepare(project, options.target.as_deref())?;
+    let output = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.join("target"), PathBuf::from);
+    let build = Build::prepare(project, &output, options.target.as_deref())?;
     if options.dry_run {
         wanted.iter().try_for_each(|name| {
             say(&format!(
@@ -199,6 +200,20 @@ mod tests {
         let mut zip = zip::ZipArchive::new(Cursor::new(first)).unwrap();
         let time = zip.by_name("bootstrap").unwrap().last_modified();
         assert_eq!(time, Some(zip::DateTime::default()));
+    }
+
+    #[test]
+    fn cargo_lambda_packages_the_same_functions() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let metadata = build::cargo()
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .current_dir(project)
+            .output()
+            .unwrap();
+        let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+        let build = &metadata["metadata"]["lambda"]["build"];
+        assert_eq!(build["packages"], serde_json::json!(functions(project).unwrap()));
+        assert_eq!(build["output_format"], "zip");
     }
 
     #[test]

@@ -19,17 +19,15 @@ pub(super) struct Build {
 
 impl Build {
     /// Looks at what is installed, before anything takes long.
-    pub(super) fn prepare(project: &Path, target: Option<&str>) -> Result<Self, String> {
+    pub(super) fn prepare(project: &Path, output: &Path, target: Option<&str>) -> Result<Self, String> {
         let host = rustc(&["--print", "host-tuple"])?;
         let target = target.unwrap_or(&host).to_owned();
         require_target(&target)?;
-        let output =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.join("target"), PathBuf::from);
         Ok(Self {
-            flags: flags(project, &output)?,
+            flags: flags(project, output)?,
             linker: linker(&host, &target)?,
             project: project.to_owned(),
-            output,
+            output: output.to_owned(),
             target,
         })
     }
@@ -139,6 +137,7 @@ fn linker(host: &str, target: &str) -> Result<Option<(String, PathBuf)>, String>
 
 #[cfg(test)]
 mod tests {
+    use super::super::sha256;
     use super::*;
 
     #[test]
@@ -151,6 +150,73 @@ mod tests {
         assert_eq!(error.lines().count(), 1);
         let error = require_target("no-such-machine").unwrap_err();
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    /// A function as ours are, small: it names its sources and those of another crate, and what its build made.
+    fn checkout(directory: &Path) -> PathBuf {
+        let project = directory.join("signalbox");
+        let write = |name: &str, text: &str| {
+            let file = project.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        let manifest = include_str!("../../../Cargo.toml");
+        let (_, profile) = manifest.split_once("[profile.release]").unwrap();
+        let profile = profile.split("\n[").next().unwrap();
+        write(
+            "Cargo.toml",
+            &format!(
+                "[workspace]\nresolver = \"3\"\nmembers = [\"probe\", \"other\"]\n[profile.release]{profile}"
+            ),
+        );
+        let package =
+            |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+        write("other/Cargo.toml", &package("other"));
+        write("other/src/lib.rs", "pub fn first(all: &[u8]) -> u8 { all[0] }");
+        write(
+            "probe/Cargo.toml",
+            &(package("probe") + "[dependencies]\nother = { path = \"../other\" }\n"),
+        );
+        write(
+            "probe/build.rs",
+            "fn main() {
+                let out = std::env::var(\"OUT_DIR\").unwrap();
+                std::fs::write(out + \"/made.rs\", \"pub fn made(all: &[u8]) -> u8 { all[1] }\").unwrap();
+            }",
+        );
+        write(
+            "probe/src/main.rs",
+            "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));
+            fn main() {
+                let all: Vec<u8> = std::env::args().map(|one| u8::try_from(one.len()).unwrap()).collect();
+                println!(\"{} {} {}\", file!(), other::first(&all), made(&all));
+            }",
+        );
+        let made = cargo()
+            .args(["generate-lockfile", "--offline"])
+            .current_dir(&project)
+            .status();
+        assert!(made.unwrap().success());
+        project
+    }
+
+    #[test]
+    fn two_checkouts_give_the_same_bytes() {
+        let binaries = ["a", "somewhere/else/entirely"].map(|place| {
+            let directory = tempfile::tempdir().unwrap();
+            let project = checkout(&directory.path().join(place));
+            let output = directory.path().join("built");
+            let binary = Build::prepare(&project, &output, None)
+                .unwrap()
+                .function("probe")
+                .unwrap();
+            let path = directory.path().as_os_str().as_encoded_bytes();
+            let names_it = binary.windows(path.len()).any(|bytes| bytes == path);
+            assert!(!names_it, "the binary names {}", directory.path().display());
+            binary
+        });
+        let [one, other] = binaries.map(|binary| sha256(&binary));
+        assert_eq!(one, other);
     }
 
     #[test]
