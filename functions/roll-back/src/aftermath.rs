@@ -14,6 +14,7 @@ use signalbox_decision::rollback::stack::StackBack;
 use signalbox_decision::rollback::words::{Action, Cause, Done, Told, freeze_reason};
 use signalbox_decision::timeline::RolledBack;
 use signalbox_ledger::{BadVersion, ClaimKey};
+use tracing::warn;
 
 use crate::app::App;
 use crate::error::Error;
@@ -41,9 +42,13 @@ pub(crate) async fn follow(app: &App, after: &After<'_>, invocation: &Invocation
     let back = after.back();
     let plan = match &back {
         Some(back) => match stack::plan(app, back).await {
-            Err(Error::Aws { call, failure }) => StackBack::ByHand {
-                reason: format!("{call}: {failure}"),
-            },
+            // The alias is back. People are told that the stack is not, and why.
+            Err(Error::Aws { call, failure }) => {
+                warn!(call, %failure, "the stack does not follow by itself");
+                StackBack::ByHand {
+                    reason: format!("{call}: {failure}"),
+                }
+            }
             plan => plan?,
         },
         None => StackBack::NotNeeded,
