@@ -61,6 +61,11 @@ fn list(errors: &[Error]) -> String {
 }
 
 impl Error {
+    /// A call's failure.
+    pub(crate) fn of(call: &'static str) -> impl FnOnce(AwsFailure) -> Self {
+        move |failure| Self::Aws { call, failure }
+    }
+
     /// Whether AWS answered that it did not do it. No answer, and a fault of the service, leave it open.
     pub(crate) fn is_refusal(&self) -> bool {
         if let Self::Slack(error) = self {

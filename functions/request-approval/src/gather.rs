@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_codepipeline::operation::get_pipeline_execution::GetPipelineExecutionError;
-use aws_sdk_codepipeline::operation::get_pipeline_state::{GetPipelineStateError, GetPipelineStateOutput};
-use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
+use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
     ActionExecution, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ErrorDetails,
@@ -12,7 +10,7 @@ use aws_sdk_codepipeline::types::{
 };
 use jiff::Timestamp;
 use signalbox_approvals::signing_keys;
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::unless_missing;
 use signalbox_decision::approval::keys::Keys;
 use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Decision, Evidence, Token, stated_author};
@@ -134,22 +132,14 @@ async fn decision(app: &App, key: &ApprovalKey) -> Result<Option<Decision>, Erro
 
 /// `None` where the pipeline does not exist.
 async fn state(app: &App, approval: &ApprovalAction) -> Result<Option<GetPipelineStateOutput>, Error> {
-    match app
+    let answer = app
         .pipelines
         .get_pipeline_state()
         .name(approval.pipeline.as_str())
         .send()
-        .await
-    {
-        Ok(state) => Ok(Some(state)),
-        Err(error) => match error.as_service_error() {
-            Some(GetPipelineStateError::PipelineNotFoundException(_)) => Ok(None),
-            _ => Err(Error::Aws {
-                call: "GetPipelineState",
-                failure: aws_failure(&error),
-            }),
-        },
-    }
+        .await;
+    unless_missing(answer, |error| error.is_pipeline_not_found_exception())
+        .map_err(Error::of("GetPipelineState"))
 }
 
 /// `None` where the run does not exist.
@@ -161,19 +151,11 @@ async fn execution(app: &App, approval: &ApprovalAction) -> Result<Option<Pipeli
         .pipeline_execution_id(approval.execution.as_str())
         .send()
         .await;
-    match answer {
-        Ok(answer) => Ok(answer.pipeline_execution),
-        Err(error) => match error.as_service_error() {
-            Some(
-                GetPipelineExecutionError::PipelineNotFoundException(_)
-                | GetPipelineExecutionError::PipelineExecutionNotFoundException(_),
-            ) => Ok(None),
-            _ => Err(Error::Aws {
-                call: "GetPipelineExecution",
-                failure: aws_failure(&error),
-            }),
-        },
-    }
+    let answer = unless_missing(answer, |error| {
+        error.is_pipeline_not_found_exception() || error.is_pipeline_execution_not_found_exception()
+    });
+    let answer = answer.map_err(Error::of("GetPipelineExecution"))?;
+    Ok(answer.and_then(|answer| answer.pipeline_execution))
 }
 
 fn reading(
@@ -262,19 +244,11 @@ async fn actions(app: &App, approval: &ApprovalAction) -> Result<Option<Vec<Acti
         .send()
         .await;
     // Newest first, and what has just started is among the newest: one page is enough.
-    match answer {
-        Ok(page) => Ok(Some(page.action_execution_details.unwrap_or_default())),
-        Err(error) => match error.as_service_error() {
-            Some(
-                ListActionExecutionsError::PipelineNotFoundException(_)
-                | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
-            ) => Ok(None),
-            _ => Err(Error::Aws {
-                call: "ListActionExecutions",
-                failure: aws_failure(&error),
-            }),
-        },
-    }
+    let page = unless_missing(answer, |error| {
+        error.is_pipeline_not_found_exception() || error.is_pipeline_execution_not_found_exception()
+    });
+    let page = page.map_err(Error::of("ListActionExecutions"))?;
+    Ok(page.map(|page| page.action_execution_details.unwrap_or_default()))
 }
 
 /// In a PARALLEL pipeline the token is the action's external execution id (user guide, "Approve or

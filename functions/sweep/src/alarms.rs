@@ -4,7 +4,7 @@ use aws_sdk_cloudwatch::operation::list_tags_for_resource::ListTagsForResourceEr
 use aws_sdk_cloudwatch::types::{ActionsSuppressedBy, AlarmType, CompositeAlarm, MetricAlarm, StateValue};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
-use signalbox_bootstrap::{aws_failure, moment};
+use signalbox_bootstrap::{aws_failure, moment, unless_missing};
 use signalbox_decision::names::AlarmName;
 use signalbox_decision::rollback::mapping::GROUP_TAG;
 use signalbox_decision::sweep::releases::RedAlarm;
@@ -77,22 +77,10 @@ impl Red {
             .resource_arn(&self.arn)
             .send()
             .await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let answer = unless_missing(answer, ListTagsForResourceError::is_resource_not_found_exception);
+        let Some(answer) = answer.map_err(Error::of("ListTagsForResource"))? else {
             // It was deleted meanwhile.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(ListTagsForResourceError::is_resource_not_found_exception) =>
-            {
-                return Ok(Vec::new());
-            }
-            Err(error) => {
-                return Err(Error::Aws {
-                    call: "ListTagsForResource",
-                    failure: aws_failure(&error),
-                });
-            }
+            return Ok(Vec::new());
         };
         let tags = answer.tags().iter().filter(|tag| tag.key() == Some(GROUP_TAG));
         Ok(tags.filter_map(|tag| tag.value().map(str::to_owned)).collect())

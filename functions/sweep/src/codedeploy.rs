@@ -5,7 +5,7 @@ use aws_sdk_codedeploy::operation::list_deployment_groups::ListDeploymentGroupsE
 use aws_sdk_codedeploy::types::{DeploymentGroupInfo, DeploymentInfo, TimeRange};
 use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::{aws_failure, moment};
+use signalbox_bootstrap::{aws_failure, moment, unless_missing};
 use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::ROLLBACK_MARK;
 use signalbox_decision::sweep::releases::{Group, Release};
@@ -61,22 +61,11 @@ async fn group_names(app: &App) -> Result<Vec<String>, Error> {
             .set_next_token(next)
             .send()
             .await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let is_missing = ListDeploymentGroupsError::is_application_does_not_exist_exception;
+        let answer = unless_missing(answer, is_missing).map_err(Error::of("ListDeploymentGroups"))?;
+        let Some(answer) = answer else {
             // The application's stack makes it, at the pipeline's first run.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(ListDeploymentGroupsError::is_application_does_not_exist_exception) =>
-            {
-                return Ok(Vec::new());
-            }
-            Err(error) => {
-                return Err(Error::Aws {
-                    call: "ListDeploymentGroups",
-                    failure: aws_failure(&error),
-                });
-            }
+            return Ok(Vec::new());
         };
         next = answer.next_token().map(str::to_owned);
         all.extend(answer.deployment_groups.unwrap_or_default());

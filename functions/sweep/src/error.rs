@@ -39,6 +39,13 @@ pub(crate) enum Error {
     Some(Vec<Error>),
 }
 
+impl Error {
+    /// A call's failure.
+    pub(crate) fn of(call: &'static str) -> impl FnOnce(AwsFailure) -> Self {
+        move |failure| Self::Aws { call, failure }
+    }
+}
+
 impl From<signalbox_approvals::Error> for Error {
     fn from(error: signalbox_approvals::Error) -> Self {
         match error {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
-use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter};
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::unless_missing;
 use signalbox_decision::approval::standing::{ActionReading, ActionStatus, Reading, RunStatus, Standing};
 use signalbox_decision::approval::{ApprovalAction, Token};
 use signalbox_decision::names::{ActionName, ExecutionId, StageName};
@@ -51,21 +50,9 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Res
             .set_next_token(next)
             .send()
             .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_pipeline_not_found_exception()) =>
-            {
-                return Ok((Vec::new(), Ok(())));
-            }
-            Err(error) => {
-                return Err(Error::Aws {
-                    call: "ListPipelineExecutions",
-                    failure: aws_failure(&error),
-                });
-            }
+        let answer = unless_missing(answer, |error| error.is_pipeline_not_found_exception());
+        let Some(answer) = answer.map_err(Error::of("ListPipelineExecutions"))? else {
+            return Ok((Vec::new(), Ok(())));
         };
         let mut is_past = false;
         for summary in answer.pipeline_execution_summaries() {
@@ -96,26 +83,14 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Res
 
 /// `None` where the pipeline does not exist.
 pub(crate) async fn state(app: &App) -> Result<Option<GetPipelineStateOutput>, Error> {
-    match app
+    let answer = app
         .pipelines
         .get_pipeline_state()
         .name(app.config.pipeline.as_str())
         .send()
-        .await
-    {
-        Ok(state) => Ok(Some(state)),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_pipeline_not_found_exception()) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(Error::Aws {
-            call: "GetPipelineState",
-            failure: aws_failure(&error),
-        }),
-    }
+        .await;
+    unless_missing(answer, |error| error.is_pipeline_not_found_exception())
+        .map_err(Error::of("GetPipelineState"))
 }
 
 /// Every execution of every action of a run, newest first.
@@ -134,20 +109,11 @@ pub(crate) async fn actions(app: &App, execution: &ExecutionId) -> Result<Vec<Ac
             .set_next_token(next)
             .send()
             .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(
-                        ListActionExecutionsError::PipelineNotFoundException(_)
-                        | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
-                    ) => Ok(Vec::new()),
-                    _ => Err(Error::Aws {
-                        call: "ListActionExecutions",
-                        failure: aws_failure(&error),
-                    }),
-                };
-            }
+        let answer = unless_missing(answer, |error| {
+            error.is_pipeline_not_found_exception() || error.is_pipeline_execution_not_found_exception()
+        });
+        let Some(answer) = answer.map_err(Error::of("ListActionExecutions"))? else {
+            return Ok(Vec::new());
         };
         next = answer.next_token().map(str::to_owned);
         all.extend(answer.action_execution_details.unwrap_or_default());

@@ -26,6 +26,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// A call's failure.
+    pub(crate) fn of(call: &'static str) -> impl FnOnce(AwsFailure) -> Self {
+        move |failure| Self::Aws { call, failure }
+    }
+
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Event(_) => false,

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsError;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter};
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::unless_missing;
 use signalbox_decision::names::ExecutionId;
 use signalbox_decision::text::cut;
 use signalbox_decision::timeline::attempts::{Hint, Reading};
@@ -202,20 +201,11 @@ async fn status(app: &App, execution: &ExecutionId) -> Result<(Option<State>, Op
         .pipeline_execution_id(execution.as_str())
         .send()
         .await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            let unknown = error.as_service_error().is_some_and(|error| {
-                error.is_pipeline_execution_not_found_exception() || error.is_pipeline_not_found_exception()
-            });
-            return match unknown {
-                true => Ok((None, None)),
-                false => Err(Error::Aws {
-                    call: "GetPipelineExecution",
-                    failure: aws_failure(&error),
-                }),
-            };
-        }
+    let answer = unless_missing(answer, |error| {
+        error.is_pipeline_execution_not_found_exception() || error.is_pipeline_not_found_exception()
+    });
+    let Some(answer) = answer.map_err(Error::of("GetPipelineExecution"))? else {
+        return Ok((None, None));
     };
     let run = answer.pipeline_execution();
     let status = run
@@ -228,27 +218,15 @@ async fn status(app: &App, execution: &ExecutionId) -> Result<(Option<State>, Op
 }
 
 async fn stages(app: &App, execution: &ExecutionId) -> Result<BTreeMap<String, State>, Error> {
-    let answer = match app
+    let answer = app
         .pipelines
         .get_pipeline_state()
         .name(app.config.pipeline.as_str())
         .send()
-        .await
-    {
-        Ok(answer) => answer,
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_pipeline_not_found_exception()) =>
-        {
-            return Ok(BTreeMap::new());
-        }
-        Err(error) => {
-            return Err(Error::Aws {
-                call: "GetPipelineState",
-                failure: aws_failure(&error),
-            });
-        }
+        .await;
+    let answer = unless_missing(answer, |error| error.is_pipeline_not_found_exception());
+    let Some(answer) = answer.map_err(Error::of("GetPipelineState"))? else {
+        return Ok(BTreeMap::new());
     };
     let mine = answer.stage_states().iter().filter_map(|stage| {
         let latest = stage.latest_execution()?;
@@ -315,22 +293,14 @@ async fn page(
         .set_next_token(token)
         .send()
         .await;
-    match answer {
-        Ok(answer) => {
-            let actions = answer.action_execution_details().iter().filter_map(listed);
-            Ok((actions.collect(), answer.next_token().map(str::to_owned)))
-        }
-        Err(error) => match error.as_service_error() {
-            Some(
-                ListActionExecutionsError::PipelineNotFoundException(_)
-                | ListActionExecutionsError::PipelineExecutionNotFoundException(_),
-            ) => Ok((Vec::new(), None)),
-            _ => Err(Error::Aws {
-                call: "ListActionExecutions",
-                failure: aws_failure(&error),
-            }),
-        },
-    }
+    let answer = unless_missing(answer, |error| {
+        error.is_pipeline_not_found_exception() || error.is_pipeline_execution_not_found_exception()
+    });
+    let Some(answer) = answer.map_err(Error::of("ListActionExecutions"))? else {
+        return Ok((Vec::new(), None));
+    };
+    let actions = answer.action_execution_details().iter().filter_map(listed);
+    Ok((actions.collect(), answer.next_token().map(str::to_owned)))
 }
 
 fn listed(detail: &ActionExecutionDetail) -> Option<Listed> {

@@ -130,6 +130,24 @@ const RETRYABLE_CODES: [&str; 16] = [
     "TooManyRequestsException",
 ];
 
+/// What AWS answered; `None` where its error says that what was asked about does not exist, or no longer.
+///
+/// # Errors
+/// Any other error, as [`aws_failure`] reads it.
+pub fn unless_missing<T, E>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+    is_missing: impl FnOnce(&E) -> bool,
+) -> Result<Option<T>, AwsFailure>
+where
+    E: ProvideErrorMetadata,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.as_service_error().is_some_and(is_missing) => Ok(None),
+        Err(error) => Err(aws_failure(&error)),
+    }
+}
+
 /// Reads an SDK error: code, message, whether a later attempt may help.
 pub fn aws_failure<E>(error: &SdkError<E, HttpResponse>) -> AwsFailure
 where

@@ -18,7 +18,7 @@ mod telemetry;
 
 pub use aws::Aws;
 pub use config::{ConfigErrors, ProcessEnvironment, Reader, Strings};
-pub use failure::{AwsFailure, Failure, aws_failure};
+pub use failure::{AwsFailure, Failure, aws_failure, unless_missing};
 pub use moment::moment;
 pub use retries::MoreRetries;
 pub use run::{Invocation, run};
