@@ -2,192 +2,56 @@
 //! nothing else uses. Whatever then asks for it fails closed: it says which permission is missing, and what it could
 //! not make sure of does not happen.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use signalbox_decision::rollback::mapping::GROUP_TAG;
 use signalbox_local::running::Running;
-use tokio::time::{sleep, timeout};
+use signalbox_local::sample::Behaviour;
 
 use crate::approvals::{Visitor, ask, upload};
+use crate::denied_turns::{Denied, Turns};
 use crate::privileges;
 use crate::rollback_cloud::{RollbackCloud, cloud};
 use crate::rollback_group::Group;
+use crate::rollback_pipeline::Production;
 use crate::runs::{self, asked, status};
+use crate::site::{Plan, Site};
 use crate::source::{manual, put};
-use crate::validation::asked_by_codedeploy;
-use crate::validation_site;
-use crate::world::{Answer, MANUAL, World, package, until};
-
-/// What a function does without, and goes on; its log has the refusal. Function, action, why that is right.
-const GOES_ON: [(&str, &str, &str); 4] = [
-    (
-        "request-approval",
-        "codepipeline:ListPipelineExecutions",
-        "the request says that it is not known what is live: the approver decides with that before them",
-    ),
-    (
-        "roll-back",
-        "codepipeline:ListActionExecutions",
-        "only the mark of the run is lost: a bad version does not stay because nobody knows whose it is",
-    ),
-    (
-        "before-traffic",
-        "cloudwatch:PutMetricData",
-        "the verdict rests on what was measured, not on its publication",
-    ),
-    (
-        "before-traffic",
-        "dynamodb:PutItem",
-        "the verdict rests on what was measured; its report is in the log",
-    ),
-];
-
-/// A function, and its role with one action denied.
-struct Denied<'a> {
-    running: &'a Running,
-    function: String,
-    role: String,
-}
-
-impl<'a> Denied<'a> {
-    async fn of(running: &'a Running, function: &str) -> Self {
-        let input = json!({ "FunctionName": function });
-        let answer = running
-            .call("lambda", "GetFunctionConfiguration", input)
-            .await
-            .unwrap();
-        Self {
-            running,
-            function: function.to_owned(),
-            role: answer["Role"].as_str().unwrap().to_owned(),
-        }
-    }
-
-    /// What its role allows, without what Lambda itself does with the role.
-    fn actions(&self) -> Vec<String> {
-        let grants = self.running.cloud.policies().grants(&self.role);
-        let actions: BTreeSet<String> = grants.into_iter().map(|grant| grant.action).collect();
-        let is_lambdas = |action: &String| {
-            action.starts_with("logs:Create") || action.starts_with("logs:Put") || action == "sqs:SendMessage"
-        };
-        actions
-            .into_iter()
-            .filter(|action| !is_lambdas(action) && !action.starts_with("xray:"))
-            .collect()
-    }
-
-    fn name(&self) -> &str {
-        self.role.rsplit('/').next().unwrap()
-    }
-
-    async fn deny(&self, action: &str) {
-        let document = json!({ "Version": "2012-10-17", "Statement": [
-            { "Effect": "Deny", "Action": action, "Resource": "*" },
-        ]});
-        let input = json!({
-            "RoleName": self.name(), "PolicyName": "denied", "PolicyDocument": document.to_string(),
-        });
-        self.running.call("iam", "PutRolePolicy", input).await.unwrap();
-    }
-
-    async fn allow(&self) {
-        let input = json!({ "RoleName": self.name(), "PolicyName": "denied" });
-        self.running.call("iam", "DeleteRolePolicy", input).await.unwrap();
-    }
-
-    /// How often the action was asked for in vain.
-    fn refusals(&self, action: &str) -> u64 {
-        let usage = self.running.cloud.policies().usage();
-        usage
-            .iter()
-            .filter(|one| one.role == self.role && one.action == action && !one.allowed)
-            .map(|one| one.calls)
-            .sum()
-    }
-
-    /// Whether the function's log comes to have the refusal: it arrives a little later than the answer.
-    async fn logs(&self, action: &str) -> bool {
-        let group = format!("/aws/lambda/{}", self.function);
-        let arrived = async {
-            while !self.log(&group).await.contains(action) {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(Duration::from_secs(20), arrived).await.is_ok()
-    }
-
-    async fn log(&self, group: &str) -> String {
-        let mut text = String::new();
-        let mut input = json!({ "logGroupName": group });
-        loop {
-            let page = self.running.call("logs", "FilterLogEvents", input.clone()).await;
-            let page = page.unwrap();
-            for event in page["events"].as_array().unwrap() {
-                text.push_str(event["message"].as_str().unwrap());
-            }
-            match page["nextToken"].as_str() {
-                Some(token) => input["nextToken"] = json!(token),
-                None => return text,
-            }
-        }
-    }
-
-    /// Takes each permission away, drives the function, and gives the permission back. `drive` answers what the
-    /// function said, and what it did that it must not do without `action`.
-    async fn in_turn(&self, mut drive: impl AsyncFnMut(&str) -> (Answer, Option<String>)) -> Vec<String> {
-        let mut amiss = Vec::new();
-        let mut met = 0;
-        for action in self.actions() {
-            self.deny(&action).await;
-            let (answer, harm) = drive(&action).await;
-            self.allow().await;
-            if self.refusals(&action) == 0 {
-                continue;
-            }
-            let goes_on = GOES_ON
-                .iter()
-                .any(|(function, one, _)| self.function.ends_with(function) && *one == action);
-            let answer_text = answer.text();
-            if !answer.failed && !answer_text.contains(&action) && !goes_on {
-                amiss.push(format!(
-                    "{} without {action} answers {answer_text}",
-                    self.function
-                ));
-            }
-            if !answer_text.contains(&action) && !self.logs(&action).await {
-                amiss.push(format!("{} without {action} says so nowhere", self.function));
-            }
-            if let Some(harm) = harm.filter(|_| !goes_on) {
-                amiss.push(format!("{} without {action}: {harm}", self.function));
-            }
-            met += 1;
-        }
-        assert!(met > 0, "{} asked for nothing of what was denied", self.function);
-        amiss
-    }
-}
+use crate::validation_asked::{AskedJob, asked_by_codedeploy};
+use crate::validation_site::{self, Order};
+use crate::world::{ANN, Answer, BEN, MANUAL, World, package, until};
 
 pub(crate) async fn h99_each_permission_denied_in_turn_fails_closed(_: &World) {
     let world = World::start().await.unwrap();
     privileges::expect_refusals(&world.running);
+    let mut turns = Turns::default();
+    sweep_only_when_asked(&world.running, &world.installed.environment).await;
     // While little is open: a sweep looks at all of it.
-    let mut amiss = sweeps(&world).await;
-    amiss.extend(starts(&world).await);
-    amiss.extend(requests(&world).await);
-    amiss.extend(answers(&world).await);
-    amiss.extend(tracks(&world).await);
+    sweeps(&world, &mut turns).await;
+    starts(&world, &mut turns).await;
+    requests(&world, &mut turns).await;
+    answers(&world, &mut turns).await;
+    tracks(&world, &mut turns).await;
     let rollbacks = cloud(&world).await;
     privileges::expect_refusals(&rollbacks.running);
-    amiss.extend(sweeps_deployments(&rollbacks).await);
-    amiss.extend(rolls_back(&rollbacks).await);
-    amiss.extend(validates(&world).await);
+    sweep_only_when_asked(&rollbacks.running, "staging").await;
+    sweeps_deployments(&rollbacks, &mut turns).await;
+    rolls_back(&rollbacks, &mut turns).await;
+    rolls_back_a_pipeline(&rollbacks, &mut turns).await;
+    validates(&world, &mut turns).await;
+    answers_of_runs_side_by_side(&world, &mut turns).await;
+    requests_behind_change_sets(&world, &mut turns).await;
     world.stop().await;
-    assert!(amiss.is_empty(), "{amiss:#?}");
+    turns.assert_closed();
 }
 
-async fn starts(world: &World) -> Vec<String> {
+async fn sweep_only_when_asked(running: &Running, environment: &str) {
+    let rule = json!({ "Name": format!("signalbox-{environment}-sweep") });
+    running.call("events", "DisableRule", rule).await.unwrap();
+}
+
+async fn starts(world: &World, turns: &mut Turns) {
     let denied = Denied::of(&world.running, &world.function("start-run")).await;
     let branch = format!("source/denied{MANUAL}package.zip");
     let drive = async |action: &str| {
@@ -210,7 +74,7 @@ async fn starts(world: &World) -> Vec<String> {
         }
         last.unwrap()
     };
-    denied.in_turn(drive).await
+    denied.in_turn(turns, drive).await;
 }
 
 /// The event that told of something about a run.
@@ -227,7 +91,7 @@ async fn told(world: &World, detail_type: &str, run: &str, word: &str) -> Value 
 }
 
 /// Nobody but this trial asks for approval: what starts an approval reaches no function by itself.
-async fn requests(world: &World) -> Vec<String> {
+async fn requests(world: &World, turns: &mut Turns) {
     let denied = Denied::of(&world.running, &world.function("request-approval")).await;
     let rule = json!({ "Name": world.function("approval-started") });
     world
@@ -250,12 +114,11 @@ async fn requests(world: &World) -> Vec<String> {
         runs::answer(world, &run, 1, "Rejected").await;
         (answer, None)
     };
-    let amiss = denied.in_turn(drive).await;
+    denied.in_turn(turns, drive).await;
     world.running.call("events", "EnableRule", rule).await.unwrap();
-    amiss
 }
 
-async fn answers(world: &World) -> Vec<String> {
+async fn answers(world: &World, turns: &mut Turns) {
     let denied = Denied::of(&world.running, &world.function("answer-approval")).await;
     let drive = async |_: &str| {
         let asked = ask(world).await;
@@ -275,10 +138,10 @@ async fn answers(world: &World) -> Vec<String> {
             harm,
         )
     };
-    denied.in_turn(drive).await
+    denied.in_turn(turns, drive).await;
 }
 
-async fn tracks(world: &World) -> Vec<String> {
+async fn tracks(world: &World, turns: &mut Turns) {
     let denied = Denied::of(&world.running, &world.function("track-run")).await;
     let drive = async |_: &str| {
         let asked = ask(world).await;
@@ -291,18 +154,36 @@ async fn tracks(world: &World) -> Vec<String> {
         .await;
         (world.invoke("track-run", &event).await, None)
     };
-    denied.in_turn(drive).await
+    denied.in_turn(turns, drive).await;
 }
 
-async fn sweeps(world: &World) -> Vec<String> {
+async fn sweeps(world: &World, turns: &mut Turns) {
     let denied = Denied::of(&world.running, &world.function("sweep")).await;
+    let policy = json!({
+        "version": 1, "approvers": [{ "email": ANN }, { "email": BEN }], "reminders": ["PT1S"],
+    });
+    let input = json!({
+        "Name": format!("/signalbox/{}/approval-policy", world.installed.environment), "Type": "String",
+        "Overwrite": true, "Value": policy.to_string(),
+    });
+    world.running.call("ssm", "PutParameter", input).await.unwrap();
     ask(world).await;
-    denied
-        .in_turn(async |_: &str| (world.invoke("sweep", &json!({})).await, None))
-        .await
+    let drive = async |action: &str| {
+        if action != "sns:Publish" {
+            return (world.invoke("sweep", &json!({})).await, None);
+        }
+        // Somebody of whom nobody has been reminded, once it is time.
+        ask(world).await;
+        let answer = until("a reminder", async || {
+            let answer = world.invoke("sweep", &json!({})).await;
+            (denied.refusals(action) > 0).then_some(answer)
+        });
+        (answer.await, None)
+    };
+    denied.in_turn(turns, drive).await;
 }
 
-async fn rolls_back(rollbacks: &Arc<RollbackCloud>) -> Vec<String> {
+async fn rolls_back(rollbacks: &Arc<RollbackCloud>, turns: &mut Turns) {
     let denied = Denied::of(&rollbacks.running, "signalbox-staging-roll-back").await;
     let drive = async |action: &str| {
         let group = Group::held(rollbacks).await;
@@ -341,16 +222,21 @@ async fn rolls_back(rollbacks: &Arc<RollbackCloud>) -> Vec<String> {
         }
         (answer, harm)
     };
-    denied.in_turn(drive).await
+    denied.in_turn(turns, drive).await;
 }
 
 /// Beside a deployment whose alarm is red, and of which nobody has heard.
-async fn sweeps_deployments(rollbacks: &Arc<RollbackCloud>) -> Vec<String> {
+async fn sweeps_deployments(rollbacks: &Arc<RollbackCloud>, turns: &mut Turns) {
     let denied = Denied::of(&rollbacks.running, "signalbox-staging-sweep").await;
-    let drive = async |_: &str| {
+    let drive = async |action: &str| {
         let group = Group::held(rollbacks).await;
         let open = group.in_flight(1, 2).await;
-        group.alarm().await;
+        match action {
+            "cloudwatch:ListTagsForResource" => {
+                tagged_alarm(rollbacks, &rollbacks.installed.function, &group.name).await;
+            }
+            _ => group.alarm().await,
+        }
         let input = json!({ "FunctionName": denied.function });
         let answer = rollbacks.call("lambda", "Invoke", input).await;
         if group.status(&open).await == "InProgress" {
@@ -358,21 +244,164 @@ async fn sweeps_deployments(rollbacks: &Arc<RollbackCloud>) -> Vec<String> {
         }
         (Answer::of(&answer), None)
     };
-    denied.in_turn(drive).await
+    denied.in_turn(turns, drive).await;
 }
 
-async fn validates(world: &World) -> Vec<String> {
-    let site = validation_site::site_alone(world).await;
-    let denied = Denied::of(&world.running, validation_site::BEFORE).await;
-    let drive = async |_: &str| {
-        let (begun, event) = asked_by_codedeploy(world, &site).await;
-        let answer = world.invoke_named(validation_site::BEFORE, &event).await;
-        let live = site.live().await;
-        let harm = (live == begun.1).then(|| "the version got its traffic".to_owned());
-        let stop = json!({ "deploymentId": begun.0 });
-        let _ = world.running.call("codedeploy", "StopDeployment", stop).await;
-        site.end(begun).await;
-        (answer, harm)
+/// A red alarm of the application that only its tag links to the group; its name.
+async fn tagged_alarm(rollbacks: &RollbackCloud, application: &str, group: &str) -> String {
+    let name = format!("{application}-{}", uuid::Uuid::new_v4().simple());
+    rollbacks
+        .make_alarm(&name, json!([{ "Key": GROUP_TAG, "Value": group }]))
+        .await;
+    rollbacks.set_alarm(&name, "ALARM").await;
+    name
+}
+
+/// After a run's release, in a pipeline whose stacks go back with their aliases.
+async fn rolls_back_a_pipeline(rollbacks: &Arc<RollbackCloud>, turns: &mut Turns) {
+    let production = Production::install(rollbacks.clone()).await;
+    let denied = Denied::of(&rollbacks.running, "signalbox-production-roll-back").await;
+    // The drive hands the events over.
+    let rule = json!({ "Name": "signalbox-production-alarm-raised" });
+    rollbacks.call("events", "DisableRule", rule).await;
+    sweep_only_when_asked(&rollbacks.running, "production").await;
+    let mut released = 0;
+    let mut release = async || {
+        released += 1;
+        let transition = json!({
+            "pipelineName": production.installed.pipeline, "stageName": "Release", "transitionType": "Inbound",
+        });
+        rollbacks
+            .call("codepipeline", "EnableStageTransition", transition)
+            .await;
+        let good = format!("1.{released}.0");
+        production.release(&good, Behaviour::Good).await;
     };
-    denied.in_turn(drive).await
+    release().await;
+    let drive = async |_: &str| {
+        release().await;
+        let group = format!("{}-live", production.installed.function);
+        let alarm = tagged_alarm(rollbacks, &production.installed.function, &group).await;
+        let event = rollbacks.raised(&alarm).await;
+        let answer = rollbacks.answer_of(&denied.function, &event).await;
+        rollbacks.set_alarm(&alarm, "OK").await;
+        until("the stack to stand still", async || {
+            production.stack_version().await
+        })
+        .await;
+        (answer, None)
+    };
+    denied.in_turn(turns, drive).await;
+}
+
+async fn validates(world: &World, turns: &mut Turns) {
+    let site = validation_site::site_alone(world).await;
+    let mut policy = validation_site::policy();
+    // Nobody but the checks asks anything of the versions here: there is nothing to wait for.
+    policy["canary"]["wait_seconds"] = json!(1);
+    site.set_policy(&policy.to_string()).await;
+    for (hook, function) in [
+        ("BeforeAllowTraffic", validation_site::BEFORE),
+        ("AfterAllowTraffic", validation_site::AFTER),
+    ] {
+        let denied = Denied::of(&world.running, function).await;
+        let drive = async |action: &str| {
+            // Only a canary is analysed.
+            let order = match action {
+                "cloudwatch:GetMetricData" => Order::canary(Behaviour::Good),
+                _ => Order::before(Behaviour::Good),
+            };
+            let (begun, event) = asked_by_codedeploy(world, &site, hook, order).await;
+            let answer = world.invoke_named(function, &event).await;
+            let stop = json!({ "deploymentId": begun.0 });
+            let _ = world.running.call("codedeploy", "StopDeployment", stop).await;
+            let ended = site.end(begun).await;
+            let harm = (ended.status == "Succeeded").then(|| "the version was let through".to_owned());
+            (answer, harm)
+        };
+        denied.in_turn(turns, drive).await;
+    }
+    let denied = Denied::of(&world.running, validation_site::JOB).await;
+    let drive = async |action: &str| {
+        let mut last = None;
+        // One that watches, over several calls, and one that fails.
+        for parameters in [
+            json!({ "checks": ["invocation", "error-handling", "logs"], "watch_seconds": 1 }),
+            json!({ "checks": "everything" }),
+        ] {
+            let mut job = AskedJob::begin(world, &site, &parameters).await;
+            loop {
+                let event = job.next(world).await;
+                let answer = world.invoke_named(validation_site::JOB, &event).await;
+                let goes_on = answer.text().contains("the job goes on");
+                last = Some(answer);
+                if !goes_on || denied.refusals(action) > 0 {
+                    break;
+                }
+            }
+            if denied.refusals(action) > 0 {
+                let status = job.status(world).await;
+                let harm = (status == "Succeeded").then(|| "the action succeeded".to_owned());
+                return (last.unwrap(), harm);
+            }
+        }
+        (last.unwrap(), None)
+    };
+    denied.in_turn(turns, drive).await;
+}
+
+/// In a pipeline of parallel runs, where the approval's state is asked for by the run.
+async fn answers_of_runs_side_by_side(world: &World, turns: &mut Turns) {
+    let plan = Plan {
+        environment: "beside",
+        mode: "PARALLEL",
+        policy: json!({ "version": 1, "approvers": [{ "email": ANN }] }),
+        slack: None,
+    };
+    let site = Site::make(world, plan).await;
+    let denied = Denied::of(&world.running, &site.function("answer-approval")).await;
+    let drive = async |_: &str| {
+        let run = site.start(world).await;
+        let url = site.link(world, ANN, &run).await;
+        // The pipeline's state shows the newest.
+        let newest = site.start(world).await;
+        site.link(world, ANN, &newest).await;
+        let (status, page) = Visitor::new(world).get(&url).await;
+        site.assert_open(world, &run).await;
+        let answer = Answer {
+            payload: json!(page),
+            failed: !status.is_success(),
+        };
+        (answer, None)
+    };
+    denied.in_turn(turns, drive).await;
+}
+
+/// In a pipeline that prepares a change set, and whose policy rejects what is superseded.
+async fn requests_behind_change_sets(world: &World, turns: &mut Turns) {
+    let plan = Plan {
+        environment: "behind",
+        mode: "QUEUED",
+        policy: json!({ "version": 1, "approvers": [{ "email": ANN }], "superseded": "reject" }),
+        slack: None,
+    };
+    let site = Site::make(world, plan).await;
+    site.prepare_a_change_set(world).await;
+    let denied = Denied::of(&world.running, &site.function("request-approval")).await;
+    let drive = async |_: &str| {
+        let first = site.start(world).await;
+        site.link(world, ANN, &first).await;
+        let newer = site.start(world).await;
+        site.waits_behind(world, &newer).await;
+        let kind = "CodePipeline Action Execution State Change";
+        let event = told(world, kind, &first, "\"Approval\"").await;
+        let answer = world.invoke_named(&denied.function, &event).await;
+        // The first is rejected where nothing was refused.
+        if site.status(world, &first).await == "InProgress" {
+            site.stop(world, &first).await;
+        }
+        site.stop(world, &newer).await;
+        (answer, None)
+    };
+    denied.in_turn(turns, drive).await;
 }

@@ -17,6 +17,7 @@ mod cli;
 mod conformance;
 mod delivery;
 mod denied;
+mod denied_turns;
 mod failing;
 mod failing_answers;
 mod failing_ledger;
@@ -55,6 +56,7 @@ mod tracking;
 mod transformed;
 mod uploads;
 mod validation;
+mod validation_asked;
 mod validation_canary;
 mod validation_site;
 mod world;
@@ -392,6 +394,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_good_version_passes_and_its_numbers_are_kept_and_published,
             a_canary_fails_on_latency_only,
             a_canary_fails_on_its_logs_only,
+            a_canary_fails_on_the_applications_own_metric_only,
         },
     )
 }

@@ -129,8 +129,13 @@ impl RollbackCloud {
 
     /// As [`RollbackCloud::invoke`], with whether it failed.
     pub(crate) async fn answer(&self, event: &Value) -> Answer {
+        self.answer_of("signalbox-staging-roll-back", event).await
+    }
+
+    /// As [`RollbackCloud::answer`], of another environment's function.
+    pub(crate) async fn answer_of(&self, function: &str, event: &Value) -> Answer {
         let payload = STANDARD.encode(event.to_string());
-        let input = json!({ "FunctionName": "signalbox-staging-roll-back", "Payload": payload });
+        let input = json!({ "FunctionName": function, "Payload": payload });
         let answer = until("roll-back's answer", async || {
             // Two at a time is what its reservation lets through.
             match self.running.call("lambda", "Invoke", input.clone()).await {

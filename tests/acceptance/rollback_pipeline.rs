@@ -12,15 +12,15 @@ use signalbox_local::sample::{self, Behaviour};
 use signalbox_local_core::Cloud;
 
 use crate::rollback_cloud::{RollbackCloud, cloud, ledger_of};
-use crate::world::{TEAM, World, until};
+use crate::world::{TEAM, World, until, zip_of};
 
-struct Production {
+pub(crate) struct Production {
     cloud: Arc<RollbackCloud>,
-    installed: Installed,
+    pub(crate) installed: Installed,
 }
 
 impl Production {
-    async fn install(cloud: Arc<RollbackCloud>) -> Self {
+    pub(crate) async fn install(cloud: Arc<RollbackCloud>) -> Self {
         let plan = Plan {
             environment: "production".to_owned(),
             approvers: Vec::new(),
@@ -84,7 +84,7 @@ impl Production {
     }
 
     /// Uploads a version and waits until its run has released it; answers the run.
-    async fn release(&self, version: &str, behaviour: Behaviour) -> String {
+    pub(crate) async fn release(&self, version: &str, behaviour: Behaviour) -> String {
         let (running, installed) = (&self.cloud.running, &self.installed);
         let code = sample::function_zip(&running.paths.project, version, behaviour).unwrap();
         let key = format!("functions/{}/{version}.zip", installed.function);
@@ -104,12 +104,12 @@ impl Production {
             .paths
             .project
             .join("templates/lambda-deployment-template.yaml");
-        let package = package(&[
+        let package = zip_of(&[
             (
                 "lambda-deployment-template.yaml",
-                std::fs::read(template).unwrap(),
+                &std::fs::read(template).unwrap(),
             ),
-            ("parameters.json", parameters.to_string().into_bytes()),
+            ("parameters.json", parameters.to_string().as_bytes()),
         ]);
         let uploaded = running
             .s3()
@@ -154,7 +154,7 @@ impl Production {
     }
 
     /// The alias's version, if it is the only one.
-    async fn version(&self) -> String {
+    pub(crate) async fn version(&self) -> String {
         let input = json!({ "FunctionName": self.installed.function, "Name": self.installed.alias });
         let alias = self.cloud.call("lambda", "GetAlias", input).await;
         alias["FunctionVersion"].as_str().unwrap().to_owned()
@@ -167,7 +167,7 @@ impl Production {
     }
 
     /// What the stack says the version is, while nothing changes it.
-    async fn stack_version(&self) -> Option<String> {
+    pub(crate) async fn stack_version(&self) -> Option<String> {
         let input = json!({ "StackName": self.installed.function });
         let answer = self.cloud.call("cloudformation", "DescribeStacks", input).await;
         let stack = &answer["Stacks"][0];
@@ -192,17 +192,6 @@ impl Production {
         let input = json!({ "FunctionName": function, "Payload": payload });
         self.cloud.call("lambda", "Invoke", input).await;
     }
-}
-
-fn package(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    use std::io::Write;
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, content) in files {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default())
-            .unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
 }
 
 pub(crate) async fn what_fails_after_its_release_is_taken_back_and_its_stack_follows(world: &World) {

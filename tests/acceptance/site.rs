@@ -12,7 +12,7 @@ use signalbox_local::install;
 use signalbox_local_core::{Caller, Cloud};
 
 use crate::approvals::Visitor;
-use crate::world::{World, package, until};
+use crate::world::{World, package, until, zip_of};
 
 /// One environment.
 pub(crate) struct Site {
@@ -127,6 +127,33 @@ impl Site {
         world
             .running
             .call("codepipeline", "CreatePipeline", input)
+            .await
+            .unwrap();
+    }
+
+    /// Puts a stage in front of the approval that prepares a change set, of a template in the package.
+    pub(crate) async fn prepare_a_change_set(&self, world: &World) {
+        let template = json!({ "Resources": { "Queue": { "Type": "AWS::SQS::Queue" } } });
+        let package = zip_of(&[("template.json", template.to_string().as_bytes())]);
+        let upload = world.running.s3().put_object().bucket(&self.source_bucket);
+        let upload = upload.key(format!("{}/package.zip", self.environment));
+        upload.body(ByteStream::from(package)).send().await.unwrap();
+        let input = json!({ "name": self.pipeline });
+        let found = world.running.call("codepipeline", "GetPipeline", input).await;
+        let mut pipeline = found.unwrap()["pipeline"].clone();
+        let stage = json!({ "name": "Deploy", "actions": [{
+            "name": "Prepare", "runOrder": 1, "inputArtifacts": [{ "name": "SourceOutput" }],
+            "actionTypeId": { "category": "Deploy", "owner": "AWS", "provider": "CloudFormation", "version": "1" },
+            "configuration": {
+                "ActionMode": "CHANGE_SET_REPLACE", "StackName": format!("{}-application", self.environment),
+                "ChangeSetName": "signalbox", "TemplatePath": "SourceOutput::template.json",
+            },
+        }]});
+        pipeline["stages"].as_array_mut().unwrap().insert(1, stage);
+        let input = json!({ "pipeline": pipeline });
+        world
+            .running
+            .call("codepipeline", "UpdatePipeline", input)
             .await
             .unwrap();
     }

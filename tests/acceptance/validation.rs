@@ -6,9 +6,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use signalbox_local::sample::Behaviour;
-use signalbox_local_core::Cloud;
 
 use crate::process::naming;
+use crate::validation_asked::asked_by_codedeploy;
 use crate::validation_site::{
     ALL_AT_ONCE, BEFORE, FUNCTION, JOB, Order, Site, finding, not_passed, policy, site,
 };
@@ -173,41 +173,14 @@ pub(crate) async fn h84_past_its_deadline_a_validation_fails_before_its_function
     );
 }
 
-/// A hook of the trial's own, which only notes what CodeDeploy asks: the event, to be handed on at will.
-pub(crate) async fn asked_by_codedeploy(world: &World, site: &Site<'_>) -> ((String, String), Value) {
-    let hook = format!("CodeDeployHook_trial-{}", uuid::Uuid::new_v4().simple());
-    let code = "exports.handler = async (event) => { console.log('ASKED ' + JSON.stringify(event)); };";
-    let more = json!({ "FunctionName": hook });
-    crate::host::deploy(world, code, more).await;
-    let mut order = Order::before(Behaviour::Good);
-    order.hooks = vec![("BeforeAllowTraffic", hook.clone())];
-    let begun = site.begin(&order).await;
-    let event = until("what CodeDeploy asks", async || {
-        let log = json!({ "logGroupName": format!("/aws/lambda/{hook}") });
-        let log = world
-            .running
-            .call("logs", "FilterLogEvents", log)
-            .await
-            .unwrap_or_default();
-        let events = log["events"].as_array()?.clone();
-        let line = events
-            .iter()
-            .find_map(|event| event["message"].as_str()?.split_once("ASKED "))?
-            .1
-            .to_owned();
-        serde_json::from_str::<Value>(line.trim()).ok()
-    })
-    .await;
-    (begun, event)
-}
-
 async fn judge(world: &World, event: &Value) -> Value {
     crate::host::invoke(world, BEFORE, event).await.payload
 }
 
 pub(crate) async fn h82_a_duplicate_gives_no_second_verdict(world: &World) {
     let site = site(world).await;
-    let (begun, event) = asked_by_codedeploy(world, &site).await;
+    let (begun, event) =
+        asked_by_codedeploy(world, &site, "BeforeAllowTraffic", Order::before(Behaviour::Good)).await;
     let (one, other) = tokio::join!(judge(world, &event), judge(world, &event));
     let mut told: Vec<&str> = [&one, &other]
         .iter()
@@ -222,7 +195,8 @@ pub(crate) async fn h82_a_duplicate_gives_no_second_verdict(world: &World) {
 
 pub(crate) async fn h83_after_a_pass_a_late_retry_that_would_fail_changes_nothing(world: &World) {
     let site = site(world).await;
-    let (begun, event) = asked_by_codedeploy(world, &site).await;
+    let (begun, event) =
+        asked_by_codedeploy(world, &site, "BeforeAllowTraffic", Order::before(Behaviour::Good)).await;
     let first = judge(world, &event).await;
     assert_eq!(
         (&first["verdict"], &first["reported"]),
@@ -272,7 +246,7 @@ pub(crate) async fn a_job_of_the_pipeline_watches_over_several_calls_and_then_re
             "UserParameters: checks: a list",
         ),
     ] {
-        let run = site.run_job(world, &parameters).await;
+        let run = site.run_job(world, JOB, &parameters).await;
         let action = until("the run's end", async || {
             let asked = json!({ "pipelineName": run.0, "filter": { "pipelineExecutionId": run.1 } });
             let listed = site.call("codepipeline", "ListActionExecutions", asked).await;
@@ -283,50 +257,6 @@ pub(crate) async fn a_job_of_the_pipeline_watches_over_several_calls_and_then_re
         .await;
         assert_eq!(action["status"], status, "{action:#}");
         assert!(action.to_string().contains(words), "{words}: {action:#}");
-    }
-}
-
-impl Site<'_> {
-    /// A pipeline of a source and a job, and its run.
-    async fn run_job(&self, world: &World, parameters: &Value) -> (String, String) {
-        let kind = |category: &str, provider: &str| json!({ "category": category, "owner": "AWS", "provider": provider, "version": "1" });
-        let name = format!("validation-{}", uuid::Uuid::new_v4().simple());
-        let key = format!("{name}.zip");
-        let package = crate::world::package();
-        let bucket = &world.installed.artifact_bucket;
-        world
-            .running
-            .cloud
-            .put_object(bucket, &key, package)
-            .await
-            .unwrap();
-        let role = crate::permissions::make_role(
-            world,
-            &json!([{ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*" }]),
-        )
-        .await;
-        let pipeline = json!({
-            "name": name, "pipelineType": "V2", "executionMode": "QUEUED", "roleArn": role,
-            "artifactStore": { "type": "S3", "location": bucket },
-            "stages": [
-                { "name": "Source", "actions": [{
-                    "name": "Source", "actionTypeId": kind("Source", "S3"), "runOrder": 1,
-                    "configuration": { "S3Bucket": bucket, "S3ObjectKey": key, "PollForSourceChanges": "false" },
-                    "outputArtifacts": [{ "name": "SourceOutput" }],
-                }]},
-                { "name": "Test", "actions": [{
-                    "name": "Validate", "actionTypeId": kind("Invoke", "Lambda"), "runOrder": 1,
-                    "configuration": { "FunctionName": JOB, "UserParameters": parameters.to_string() },
-                }]},
-            ],
-        });
-        self.call("codepipeline", "CreatePipeline", json!({ "pipeline": pipeline }))
-            .await;
-        let started = self
-            .call("codepipeline", "StartPipelineExecution", json!({ "name": name }))
-            .await;
-        let run = started["pipelineExecutionId"].as_str().unwrap().to_owned();
-        (name, run)
     }
 }
 

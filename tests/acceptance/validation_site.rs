@@ -18,7 +18,7 @@ use crate::world::{World, until};
 pub(crate) const FUNCTION: &str = "lambda-function-validation";
 pub(crate) const GROUP: &str = "lambda-function-validation-live";
 pub(crate) const BEFORE: &str = "CodeDeployHook_signalbox-validation-before-traffic";
-const AFTER: &str = "CodeDeployHook_signalbox-validation-after-traffic";
+pub(crate) const AFTER: &str = "CodeDeployHook_signalbox-validation-after-traffic";
 pub(crate) const JOB: &str = "signalbox-validation-validate-job";
 const ALARM: &str = "lambda-function-validation-errors";
 const POLICY: &str = "/signalbox/validation/validation";

@@ -288,10 +288,17 @@ pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T
 
 /// A sound package.
 pub(crate) fn package() -> Vec<u8> {
+    zip_of(&[("index.js", b"exports.handler = async () => 1;\n")])
+}
+
+/// A zip of these files.
+pub(crate) fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     use std::io::Write;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    zip.start_file("index.js", zip::write::SimpleFileOptions::default())
-        .unwrap();
-    zip.write_all(b"exports.handler = async () => 1;\n").unwrap();
+    for (name, content) in files {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(content).unwrap();
+    }
     zip.finish().unwrap().into_inner()
 }
