@@ -12,7 +12,7 @@ use crate::transformed::{CONTROL_PLANE, Template};
 use crate::world::World;
 
 /// Granted, and not used by each of those that have it: role (empty: any), action, reason.
-const UNUSED: [(&str, &str, &str); 9] = [
+const UNUSED: [(&str, &str, &str); 8] = [
     (
         "",
         "logs:CreateLogStream",
@@ -35,11 +35,6 @@ const UNUSED: [(&str, &str, &str); 9] = [
         "",
         "codedeploy:GetApplicationRevision",
         "where AWS names a deployment's revision by its digest alone, which the local CodeDeploy does not do",
-    ),
-    (
-        "RequestApprovalRole",
-        "cloudformation:DescribeChangeSet",
-        "what would change: the trials' pipelines prepare no change set, the demo's does",
     ),
     (
         "RollBackRole",
