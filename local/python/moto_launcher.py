@@ -4,6 +4,7 @@ Prints `PORT <number>` once it listens, and ends when its standard input closes:
 other end, so that moto never outlives it, however the parent died.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -14,6 +15,7 @@ os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 from moto.awslambda.models import LambdaBackend
 from moto.backends import get_backend
+from moto.core.responses import BaseResponse
 from moto.dynamodb.models import DynamoDBBackend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -58,6 +60,20 @@ def one_at_a_time(backend, *names):
         setattr(backend, name, guarded(getattr(backend, name)))
 
 
+def serially(services):
+    """Serves one request after the other: moto looks through what a service keeps while another thread adds to
+    it, and Python then ends the first with an error."""
+    locks = {service: threading.RLock() for service in services}
+    plain = BaseResponse.call_action
+
+    @functools.wraps(plain)
+    def call_action(response):
+        with locks.get(response.service_name, contextlib.nullcontext()):
+            return plain(response)
+
+    BaseResponse.call_action = call_action
+
+
 def load_services():
     for service in SERVICES:
         get_backend(service)
@@ -66,6 +82,7 @@ def load_services():
 def main():
     # moto would run the function in Docker; the local cloud's own engine invokes it.
     LambdaBackend.send_sns_message = lambda *_args, **_kwargs: None
+    serially(["iam", "kms", "logs", "secretsmanager", "sns", "ssm", "sts"])
     one_at_a_time(DynamoDBBackend, "put_item", "update_item", "delete_item", "transact_write_items")
     server = make_server(
         "127.0.0.1",

@@ -47,6 +47,19 @@ pub(crate) async fn every_operation_of_an_engine_is_one_of_awss_model(world: &Wo
     }
 }
 
+pub(crate) async fn the_emulator_serves_many_callers_at_once(world: &World) {
+    let project = &world.running.paths.project;
+    let mut command = Command::new(&world.running.tools.python);
+    command
+        .arg(project.join("tests/acceptance/python/emulator_at_once.py"))
+        .arg(project.join("local/python/moto_launcher.py"));
+    let said = run(&mut command, "").await;
+    assert!(said.succeeded, "{}", said.err);
+    let report: Value = serde_json::from_str(said.out.trim()).unwrap();
+    assert!(report["calls"].as_u64().unwrap() >= 500, "{report}");
+    assert_eq!(report["wrong"], serde_json::json!([]));
+}
+
 /// Runs the script of a service; compares what it drove with what the engine names.
 async fn drive(world: &World, service: &str) {
     let script = world

@@ -178,6 +178,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             boto3_drives_every_operation_of_cloudwatch,
             boto3_drives_every_operation_of_eventbridge,
             boto3_drives_every_operation_of_cloudformation,
+            the_emulator_serves_many_callers_at_once,
         },
         cli::{
             a_package_copied_with_the_cli_starts_a_run_that_the_cli_shows,
