@@ -145,7 +145,7 @@ impl Site {
             "name": "Prepare", "runOrder": 1, "inputArtifacts": [{ "name": "SourceOutput" }],
             "actionTypeId": { "category": "Deploy", "owner": "AWS", "provider": "CloudFormation", "version": "1" },
             "configuration": {
-                "ActionMode": "CHANGE_SET_REPLACE", "StackName": format!("{}-application", self.environment),
+                "ActionMode": "CHANGE_SET_REPLACE", "StackName": format!("lambda-function-{}", self.environment),
                 "ChangeSetName": "signalbox", "TemplatePath": "SourceOutput::template.json",
             },
         }]});
