@@ -34,6 +34,13 @@ const FAREWELL: SignedDuration = SignedDuration::from_secs(12);
 const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
 /// Between two looks at what somebody else is doing.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Between two attempts to learn what the plan rests on, each of them the SDK's own retries already. No longer in
+/// all: the alias is back, and people wait to hear so.
+const PLAN_AGAIN: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 /// How many deployments back the one of the good version is looked for.
 const FARTHEST: usize = 20;
 
@@ -49,9 +56,23 @@ pub(crate) struct Back<'a> {
     pub(crate) since: Timestamp,
 }
 
-/// Decides how the stack follows. Only read while the undone deployment's run is still the newest thing that
-/// happened to the stack, which the arbiter has made sure of.
+/// Decides how the stack follows, and asks again for a while where AWS does not answer.
 pub(crate) async fn plan(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
+    for pause in PLAN_AGAIN {
+        match plan_now(app, back).await {
+            Err(Error::Aws { call, failure }) if failure.retryable => {
+                info!(call, %failure, "how the stack follows is asked again");
+                tokio::time::sleep(pause).await;
+            }
+            plan => return plan,
+        }
+    }
+    plan_now(app, back).await
+}
+
+/// Only read while the undone deployment's run is still the newest thing that
+/// happened to the stack, which the arbiter has made sure of.
+async fn plan_now(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
     if !back.undone.by_stack {
         return Ok(StackBack::NotNeeded);
     }

@@ -35,6 +35,8 @@ pub(super) struct Cloud {
     pub(super) crashed_at_a_change: bool,
     /// An operation that is refused, for want of a permission.
     pub(super) refused: Option<&'static str>,
+    /// An operation that AWS throttles, and how many times more.
+    pub(super) throttled: Option<(&'static str, usize)>,
     pub(super) in_alarm: bool,
     pub(super) deployments: Vec<Value>,
     pub(super) stopped: u32,
@@ -78,6 +80,7 @@ impl Cloud {
             crash: None,
             crashed_at_a_change: false,
             refused: None,
+            throttled: None,
             in_alarm: true,
             // Not newest first: AWS promises no order.
             deployments: vec![
@@ -119,6 +122,12 @@ impl Cloud {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
         if self.refused.is_some_and(|refused| operation.ends_with(refused)) {
             return error("AccessDeniedException");
+        }
+        if let Some((throttled, times @ 1..)) = &mut self.throttled
+            && operation.ends_with(*throttled)
+        {
+            *times -= 1;
+            return error("ThrottlingException");
         }
         match operation.rsplit(['.', '/']).next().unwrap() {
             "DescribeAlarms" => (200, alarms(if self.in_alarm { "ALARM" } else { "OK" })),

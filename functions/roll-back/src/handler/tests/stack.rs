@@ -46,6 +46,21 @@ async fn where_the_stack_cannot_follow_a_person_is_paged_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_plan_rests_on_is_asked_again_while_aws_does_not_answer() {
+    for (times, follows) in [(3, true), (100, false)] {
+        let mut cloud = cloud();
+        cloud.throttled = Some(("GetPipeline", times));
+        let case = case(cloud);
+        assert!(case.deliver(1).await.unwrap().is_ok());
+        let cloud = case.cloud.lock().unwrap();
+        assert_eq!(cloud.rolled_back.len(), if follows { 2 } else { 0 });
+        assert_eq!((cloud.created, cloud.frozen, cloud.notices.len()), (1, 1, 1));
+        let by_hand = cloud.notices[0].contains("does not follow by itself");
+        assert_eq!(by_hand, !follows, "{:?}", cloud.notices);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stage_that_is_busy_is_waited_for_as_long_as_there_is_time_and_tried_again() {
     let mut cloud = cloud();
     cloud.stage_is_busy = true;
