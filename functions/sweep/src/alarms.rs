@@ -10,7 +10,7 @@ use signalbox_decision::rollback::mapping::GROUP_TAG;
 use signalbox_decision::sweep::releases::RedAlarm;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Error, Listed};
 
 /// 100 alarms a page: more are never red at once but where all of an account is.
 const MAX_PAGES: usize = 10;
@@ -21,8 +21,8 @@ pub(crate) struct Red {
     arn: String,
 }
 
-/// Those that are red and that the rule of roll-back would have let through; and whether that is all of them.
-pub(crate) async fn red(app: &App) -> Result<(Vec<Red>, Result<(), Error>), Error> {
+/// Those that are red and that the rule of roll-back would have let through.
+pub(crate) async fn red(app: &App) -> Result<Listed<Red>, Error> {
     let (mut all, mut next) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
         let answer = app
@@ -54,11 +54,14 @@ pub(crate) async fn red(app: &App) -> Result<(Vec<Red>, Result<(), Error>), Erro
                 .filter_map(|it| red_of(composite(it)?, it.alarm_arn())),
         );
         if next.is_none() {
-            return Ok((all, Ok(())));
+            return Ok(Listed::all(all));
         }
     }
     let cut = Error::TooMany("DescribeAlarms", MAX_PAGES * 100, "red alarms");
-    Ok((all, Err(cut)))
+    Ok(Listed {
+        read: all,
+        cut: Some(cut),
+    })
 }
 
 fn red_of(alarm: RedAlarm, arn: Option<&str>) -> Option<Red> {

@@ -39,6 +39,18 @@ pub(crate) enum Error {
     Some(Vec<Error>),
 }
 
+/// What was read of a listing, and why that is not all of it.
+pub(crate) struct Listed<T> {
+    pub(crate) read: Vec<T>,
+    pub(crate) cut: Option<Error>,
+}
+
+impl<T> Listed<T> {
+    pub(crate) fn all(read: Vec<T>) -> Self {
+        Self { read, cut: None }
+    }
+}
+
 impl Error {
     /// A call's failure.
     pub(crate) fn of(call: &'static str) -> impl FnOnce(AwsFailure) -> Self {

@@ -13,7 +13,7 @@ use signalbox_decision::names::{ActionName, ExecutionId, StageName};
 use signalbox_decision::timeline::State;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Error, Listed};
 
 /// What ended longer ago than this was looked at by hundreds of sweeps.
 pub(crate) const RECENT: SignedDuration = SignedDuration::from_hours(24);
@@ -35,8 +35,8 @@ impl SeenRun {
     }
 }
 
-/// The runs that can still be of interest, newest first; and whether that is all of them.
-pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Result<(), Error>), Error> {
+/// The runs that can still be of interest, newest first.
+pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<Listed<SeenRun>, Error> {
     let oldest = now
         .saturating_sub(app.config.timeout + RECENT)
         .unwrap_or(Timestamp::MIN);
@@ -52,7 +52,7 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Res
             .await;
         let answer = unless_missing(answer, |error| error.is_pipeline_not_found_exception());
         let Some(answer) = answer.map_err(Error::of("ListPipelineExecutions"))? else {
-            return Ok((Vec::new(), Ok(())));
+            return Ok(Listed::all(Vec::new()));
         };
         let mut is_past = false;
         for summary in answer.pipeline_execution_summaries() {
@@ -70,7 +70,7 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Res
         }
         next = answer.next_token().map(str::to_owned);
         if next.is_none() || is_past {
-            return Ok((all, Ok(())));
+            return Ok(Listed::all(all));
         }
     }
     let cut = Error::TooMany(
@@ -78,7 +78,10 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<(Vec<SeenRun>, Res
         MAX_RUN_PAGES * 100,
         "runs of the last day",
     );
-    Ok((all, Err(cut)))
+    Ok(Listed {
+        read: all,
+        cut: Some(cut),
+    })
 }
 
 /// `None` where the pipeline does not exist.

@@ -22,7 +22,7 @@ use crate::app::{App, Config};
 use crate::codedeploy::groups;
 use crate::deferred;
 use crate::effects::{hand_over, is_asked, repair, tell};
-use crate::error::Error;
+use crate::error::{Error, Listed};
 use crate::gather::{SeenRun, actions, has_lapsed, open_approvals, runs, state, states};
 use crate::superseded::newer_waits;
 use crate::synthesized;
@@ -108,8 +108,8 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
         sweep.look_at_freezes(state).await;
     }
     let runs = sweep.note(runs(app, now).await);
-    if let Some((runs, is_all)) = runs {
-        sweep.note(is_all);
+    if let Some(Listed { read: runs, cut }) = runs {
+        sweep.failed.extend(cut);
         sweep.look_at_runs(&runs, state.as_ref()).await;
         // What the runs' timelines do not have is asked of the ledger once more; without them that would be all.
         if let Some(groups) = &groups {

@@ -10,7 +10,7 @@ use tracing::info;
 use crate::alarms::red;
 use crate::app::Config;
 use crate::effects::{hand_over, send};
-use crate::error::Error;
+use crate::error::{Error, Listed};
 use crate::gather::RECENT;
 use crate::handler::Sweep;
 use crate::synthesized;
@@ -25,7 +25,7 @@ impl Sweep<'_> {
         if groups.is_empty() {
             return Ok(());
         }
-        let (red, is_all) = red(self.app).await?;
+        let Listed { read: red, cut } = red(self.app).await?;
         let alarms: Vec<RedAlarm> = red.iter().map(|red| red.alarm.clone()).collect();
         self.let_roll_back_hear(groups, &alarms).await?;
         // Then what only a tag links: that takes a call for each alarm.
@@ -44,7 +44,7 @@ impl Sweep<'_> {
             }
         }
         self.let_roll_back_hear(&by_tag, &alarms).await?;
-        is_all
+        cut.map_or(Ok(()), Err)
     }
 
     async fn let_roll_back_hear(&mut self, groups: &[Group], alarms: &[RedAlarm]) -> Result<(), Error> {
