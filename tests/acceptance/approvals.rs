@@ -15,6 +15,7 @@ use signalbox_decision::approval::link::{Link, VerifiedLink};
 use signalbox_decision::approval::nonce::Nonce;
 use signalbox_decision::names::{ActionName, Approver, PipelineName, StageName};
 
+use crate::runs::actions;
 use crate::world::{ANN, BEN, World, package, until};
 
 /// Somebody with a browser of their own.
@@ -222,18 +223,8 @@ pub(crate) async fn approval(world: &World, run: &str) -> Value {
 
 /// The approval action of a run, as CodePipeline lists it.
 pub(crate) async fn action(world: &World, run: &str) -> Value {
-    let input = json!({ "pipelineName": world.installed.pipeline, "filter": { "pipelineExecutionId": run } });
-    let answer = world
-        .running
-        .call("codepipeline", "ListActionExecutions", input)
-        .await
-        .unwrap();
-    let actions = answer["actionExecutionDetails"].as_array().unwrap();
-    actions
-        .iter()
-        .find(|action| action["stageName"] == "Approval")
-        .unwrap()
-        .clone()
+    let mut actions = actions(world, run).await.into_iter();
+    actions.find(|action| action["stageName"] == "Approval").unwrap()
 }
 
 /// Nothing was decided: CodePipeline waits, and the ledger has neither decision nor vote.

@@ -52,7 +52,7 @@ const GOES_ON: [(&str, &str, &str); 11] = [
     ),
 ];
 
-/// Granted, and met by no drive of its function: function (empty: any), action, why.
+/// Granted, and met by no drive of its function: function, action, why.
 const NOT_MET: [(&str, &str, &str); 2] = [
     (
         "before-traffic",
@@ -83,7 +83,7 @@ impl Turns {
         for (function, action) in self.granted.difference(&self.met) {
             let at = NOT_MET
                 .iter()
-                .position(|(of, one, _)| (of.is_empty() || of == function) && one == action);
+                .position(|(of, one, _)| of == function && one == action);
             match at {
                 Some(at) => drop(listed.insert(at)),
                 None => self

@@ -6,7 +6,12 @@ use crate::world::{World, until};
 
 /// A run's actions, newest first.
 pub(crate) async fn actions(world: &World, run: &str) -> Vec<Value> {
-    let input = json!({ "pipelineName": world.installed.pipeline, "filter": { "pipelineExecutionId": run } });
+    actions_of(world, &world.installed.pipeline, run).await
+}
+
+/// The actions of a run of another pipeline, newest first.
+pub(crate) async fn actions_of(world: &World, pipeline: &str, run: &str) -> Vec<Value> {
+    let input = json!({ "pipelineName": pipeline, "filter": { "pipelineExecutionId": run } });
     let answer = world
         .running
         .call("codepipeline", "ListActionExecutions", input)
@@ -17,6 +22,21 @@ pub(crate) async fn actions(world: &World, run: &str) -> Vec<Value> {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default()
+}
+
+/// The newest execution of the action of that name.
+pub(crate) async fn action_of(world: &World, pipeline: &str, run: &str, name: &str) -> Option<Value> {
+    let actions = actions_of(world, pipeline, run).await;
+    actions.into_iter().find(|action| action["actionName"] == name)
+}
+
+/// An action's status, and what CodePipeline has as its summary.
+pub(crate) fn status_and_summary(action: &Value) -> (String, String) {
+    let summary = action.pointer("/output/executionResult/externalExecutionSummary");
+    (
+        action["status"].as_str().unwrap().to_owned(),
+        summary.and_then(Value::as_str).unwrap_or_default().to_owned(),
+    )
 }
 
 /// The object that the run's source action took: its key, byte for byte, and its version.

@@ -12,6 +12,7 @@ use signalbox_local::install;
 use signalbox_local_core::{Caller, Cloud};
 
 use crate::approvals::Visitor;
+use crate::runs::{action_of, status_and_summary};
 use crate::world::{World, package, until, zip_of};
 
 /// One environment.
@@ -211,39 +212,16 @@ impl Site {
 
     /// The approval action of a run: its status and its summary.
     pub(crate) async fn action(&self, world: &World, run: &str) -> (String, String) {
-        let input = json!({ "pipelineName": self.pipeline, "filter": { "pipelineExecutionId": run } });
-        let answer = world
-            .running
-            .call("codepipeline", "ListActionExecutions", input)
-            .await
-            .unwrap();
-        let details = answer["actionExecutionDetails"].as_array().unwrap();
-        let Some(found) = details.iter().find(|detail| detail["actionName"] == "Approve") else {
-            return ("not started".to_owned(), String::new());
-        };
-        let summary = found.pointer("/output/executionResult/externalExecutionSummary");
-        (
-            found["status"].as_str().unwrap().to_owned(),
-            summary.and_then(Value::as_str).unwrap_or_default().to_owned(),
-        )
+        match action_of(world, &self.pipeline, run, "Approve").await {
+            Some(action) => status_and_summary(&action),
+            None => ("not started".to_owned(), String::new()),
+        }
     }
 
     /// The token with which a waiting approval can be answered.
     pub(crate) async fn token(&self, world: &World, run: &str) -> String {
-        let input = json!({ "pipelineName": self.pipeline, "filter": { "pipelineExecutionId": run } });
-        let answer = world
-            .running
-            .call("codepipeline", "ListActionExecutions", input)
-            .await;
-        let details = answer.unwrap()["actionExecutionDetails"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let found = details
-            .iter()
-            .find(|detail| detail["actionName"] == "Approve")
-            .unwrap();
-        let token = found
+        let action = action_of(world, &self.pipeline, run, "Approve").await.unwrap();
+        let token = action
             .pointer("/output/executionResult/externalExecutionId")
             .unwrap();
         token.as_str().unwrap().to_owned()

@@ -11,6 +11,7 @@ use signalbox_decision::names::Approver;
 use signalbox_local::install;
 use tokio::sync::OnceCell;
 
+use crate::runs::{action_of, status_and_summary};
 use crate::slack_server::{
     ANN_IN_SLACK, BOT, CHANNEL, Server, TEAM, button, click, make_secret, now, send, send_click, sign, signed,
 };
@@ -154,22 +155,8 @@ impl Slack {
 
 /// The approval action of a run: its status and what CodePipeline has as its summary.
 async fn action(world: &World, run: &str) -> (String, String) {
-    let input = json!({ "pipelineName": PIPELINE, "filter": { "pipelineExecutionId": run } });
-    let answer = world
-        .running
-        .call("codepipeline", "ListActionExecutions", input)
-        .await
-        .unwrap();
-    let details = answer["actionExecutionDetails"].as_array().unwrap();
-    let found = details
-        .iter()
-        .find(|detail| detail["actionName"] == "Approve")
-        .unwrap();
-    let summary = found.pointer("/output/executionResult/externalExecutionSummary");
-    (
-        found["status"].as_str().unwrap().to_owned(),
-        summary.and_then(Value::as_str).unwrap_or_default().to_owned(),
-    )
+    let action = action_of(world, PIPELINE, run, "Approve").await;
+    status_and_summary(&action.unwrap())
 }
 
 async fn still_waits(world: &World, run: &str) -> bool {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use signalbox_local::sample::Behaviour;
 
 use crate::process::naming;
+use crate::runs::action_of;
 use crate::validation_asked::asked_by_codedeploy;
 use crate::validation_site::{
     ALL_AT_ONCE, BEFORE, FUNCTION, JOB, Order, Site, finding, not_passed, policy, site,
@@ -248,11 +249,8 @@ pub(crate) async fn a_job_of_the_pipeline_watches_over_several_calls_and_then_re
     ] {
         let run = site.run_job(world, JOB, &parameters).await;
         let action = until("the run's end", async || {
-            let asked = json!({ "pipelineName": run.0, "filter": { "pipelineExecutionId": run.1 } });
-            let listed = site.call("codepipeline", "ListActionExecutions", asked).await;
-            let details = listed["actionExecutionDetails"].as_array()?.clone();
-            let mut validate = details.into_iter().filter(|one| one["actionName"] == "Validate");
-            validate.next().filter(|one| one["status"] != "InProgress")
+            let action = action_of(world, &run.0, &run.1, "Validate").await;
+            action.filter(|action| action["status"] != "InProgress")
         })
         .await;
         assert_eq!(action["status"], status, "{action:#}");

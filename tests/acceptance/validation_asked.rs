@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use signalbox_local_core::Cloud;
 
+use crate::runs::{action_of, status_and_summary};
 use crate::validation_site::{Order, Site};
 use crate::world::{World, until};
 
@@ -47,15 +48,8 @@ impl AskedJob {
     }
 
     pub(crate) async fn status(&self, world: &World) -> String {
-        let input = json!({ "pipelineName": self.run.0, "filter": { "pipelineExecutionId": self.run.1 } });
-        let listed = world
-            .running
-            .call("codepipeline", "ListActionExecutions", input)
-            .await;
-        let listed = listed.unwrap();
-        let mut actions = listed["actionExecutionDetails"].as_array().unwrap().iter();
-        let action = actions.find(|one| one["actionName"] == "Validate").unwrap();
-        action["status"].as_str().unwrap().to_owned()
+        let action = action_of(world, &self.run.0, &self.run.1, "Validate").await;
+        status_and_summary(&action.unwrap()).0
     }
 }
 
