@@ -1,16 +1,23 @@
 //! Access to AWS as the AWS CLI finds it, or to a local cloud.
 
 mod credentials;
+mod http;
 
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::IdentityCache;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::TrustStore;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use clap::Args;
-use signalbox_bootstrap::Aws;
 use signalbox_ledger::Ledger;
 
 use self::credentials::AwsCli;
@@ -20,6 +27,14 @@ use crate::error::Error;
 const LOCAL_URL: &str = "http://127.0.0.1:4750";
 /// Names another local cloud, and by itself means `--local`.
 const LOCAL_VARIABLE: &str = "SIGNALBOX_LOCAL_URL";
+
+/// What does not take a connection by then is tried again.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const NO_REGION: &str = "no region: give --region, set AWS_REGION, or set `region` in the profile; it is the region \
+     of the Signalbox stack";
+const NO_CREDENTIALS: &str = "no credentials: set AWS_PROFILE (after `aws sso login`, where it signs in), or \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --local needs none";
 
 /// Where, and as whom.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,19 +66,24 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// `provider` renews the credentials where they expire.
     fn new(
         region: String,
-        credentials: Credentials,
-        provider: Option<AwsCli>,
+        credentials: SharedCredentialsProvider,
         endpoint: Option<String>,
+        http: SharedHttpClient,
         is_local: bool,
     ) -> Self {
-        let aws = Aws::new(region, credentials, endpoint);
-        let mut sdk = aws.sdk().to_builder().timeout_config(timeouts());
-        if let Some(provider) = provider {
-            sdk = sdk.credentials_provider(SharedCredentialsProvider::new(provider));
-        }
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(credentials)
+            // One for all clients: each with its own would start the AWS CLI by itself.
+            .identity_cache(IdentityCache::lazy().build())
+            .http_client(http)
+            .sleep_impl(TokioSleep::new())
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts());
+        sdk.set_endpoint_url(endpoint);
         Self {
             sdk: sdk.build(),
             is_local,
@@ -111,61 +131,52 @@ impl Cloud {
 }
 
 impl Access {
-    /// Finds region and credentials; all that is missing is said at once.
+    /// Finds region, credentials and roots; all that is missing is said at once.
     pub(crate) async fn connect(&self) -> Result<Cloud, Error> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(url) = self.local_url(variable) {
-            // A local cloud takes any credentials.
-            let credentials = Credentials::new("local", "local", None, None, "local");
-            return Ok(Cloud::new(
-                "us-east-1".to_owned(),
-                credentials,
-                None,
-                Some(url),
-                true,
-            ));
+            return local(url);
         }
-        // As with the AWS CLI: a profile that is asked for comes before keys in the environment.
-        let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
         let cli = AwsCli::new(self.profile.clone());
+        let region = self.region(&cli).await;
+        let credentials = self.credentials(cli).await;
+        let trust = http::trust(variable(http::BUNDLE).as_deref());
+        match (region, credentials, trust) {
+            (Some(region), Ok(credentials), Ok(trust)) => {
+                let endpoint = variable("AWS_ENDPOINT_URL");
+                let http = http::client(trust, ProxyConfig::from_env());
+                Ok(Cloud::new(region, credentials, endpoint, http, false))
+            }
+            (region, credentials, trust) => {
+                let lacks = [
+                    region.is_none().then(|| NO_REGION.to_owned()),
+                    credentials.err().map(|why| format!("{NO_CREDENTIALS} ({why})")),
+                    trust.err(),
+                ];
+                Err(Error::Environment(lacks.into_iter().flatten().collect()))
+            }
+        }
+    }
+
+    async fn region(&self, cli: &AwsCli) -> Option<String> {
         let named = self.region.clone();
-        let region = match named.or_else(|| variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")))
-        {
+        match named.or_else(|| variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))) {
             Some(region) => Some(region),
             None => cli.region().await,
-        };
-        let (found, provider) = match keys.filter(|_| self.profile.is_none()) {
-            Some((key, secret)) => {
-                let token = variable("AWS_SESSION_TOKEN");
-                (
-                    Ok(Credentials::new(key, secret, token, None, "environment")),
-                    None,
-                )
-            }
-            None => (cli.credentials().await, Some(cli)),
-        };
-        match (region, found) {
-            (Some(region), Ok(credentials)) => {
-                let endpoint = variable("AWS_ENDPOINT_URL");
-                Ok(Cloud::new(region, credentials, provider, endpoint, false))
-            }
-            (region, found) => {
-                let no_region = region.is_none().then(|| {
-                    "no region: give --region, set AWS_REGION, or set `region` in the profile; it is the region of \
-                     the Signalbox stack"
-                        .to_owned()
-                });
-                let no_credentials = found.err().map(|why| {
-                    format!(
-                        "no credentials: set AWS_PROFILE (after `aws sso login`, where it signs in), or \
-                         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --local needs none ({why})"
-                    )
-                });
-                Err(Error::Environment(
-                    no_region.into_iter().chain(no_credentials).collect(),
-                ))
-            }
         }
+    }
+
+    /// The environment's keys, else what the AWS CLI has; else why it has none.
+    async fn credentials(&self, cli: AwsCli) -> Result<SharedCredentialsProvider, String> {
+        // As with the AWS CLI: a profile that is asked for comes before keys in the environment.
+        let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
+        if let Some((key, secret)) = keys.filter(|_| self.profile.is_none()) {
+            let token = variable("AWS_SESSION_TOKEN");
+            let found = Credentials::new(key, secret, token, None, "environment");
+            return Ok(SharedCredentialsProvider::new(found));
+        }
+        cli.credentials().await?;
+        // Asked again whenever the credentials expire.
+        Ok(SharedCredentialsProvider::new(cli))
     }
 
     /// The local cloud's URL, where one is meant.
@@ -179,10 +190,34 @@ impl Access {
     }
 }
 
-/// A person waits; what takes long is uploaded in parts, each with this time.
+/// A local cloud takes any credentials, and no proxy knows the way to it.
+fn local(url: String) -> Result<Cloud, Error> {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    // Plain HTTP trusts nobody, so that no roots need to be there.
+    let trust = if url.starts_with("http:") {
+        Ok(TrustStore::empty())
+    } else {
+        http::trust(variable(http::BUNDLE).as_deref())
+    };
+    let trust = trust.map_err(|why| Error::Environment(vec![why]))?;
+    Ok(Cloud::new(
+        "us-east-1".to_owned(),
+        SharedCredentialsProvider::new(credentials),
+        Some(url),
+        http::client(trust, ProxyConfig::disabled()),
+        true,
+    ))
+}
+
+/// A variable of the environment; set to nothing, it is as if it were not there.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A person waits; only a package's content may take longer, and says so by itself.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
+        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_secs(120))
         .build()
 }

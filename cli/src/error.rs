@@ -38,8 +38,10 @@ pub(crate) const HELP: &str = concat!(
     exit_codes!(),
     "\n\nAccess: credentials, profiles and region as the AWS CLI finds them (AWS_PROFILE, AWS_REGION, \
      ~/.aws/config, IAM Identity Center, container and instance roles); it is asked, unless AWS_ACCESS_KEY_ID, \
-     AWS_SECRET_ACCESS_KEY and AWS_REGION are set. --local, or SIGNALBOX_LOCAL_URL, means a \
-     local cloud.\n\nColours are used on a terminal only, and never where NO_COLOR is set."
+     AWS_SECRET_ACCESS_KEY and AWS_REGION are set. HTTPS_PROXY, NO_PROXY and AWS_CA_BUNDLE (a PEM file; this \
+     machine's own roots are trusted as well) are honoured. --local, or SIGNALBOX_LOCAL_URL, means a local \
+     cloud, which is asked without a proxy.\n\nColours are used on a terminal only, and never where NO_COLOR is \
+     set."
 );
 
 /// What a command that ran to its end says by its exit code.
@@ -131,6 +133,19 @@ impl Error {
         move |error| Self::Aws {
             what,
             failure: aws_failure(&error),
+        }
+    }
+
+    /// Whether the same may be answered later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Aws { failure, .. } => failure.retryable,
+            Self::Ledger(error) => error.is_retryable(),
+            Self::Environment(_)
+            | Self::File { .. }
+            | Self::Rejected(_)
+            | Self::Nothing(_)
+            | Self::Output(_) => false,
         }
     }
 

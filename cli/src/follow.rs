@@ -1,6 +1,6 @@
 //! Follows a run: tells each stage's start and end and who is asked for approval, until the run has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use signalbox_decision::names::ExecutionId;
@@ -12,10 +12,9 @@ use crate::approvals::{self, Asking};
 use crate::console::Console;
 use crate::error::Error;
 use crate::output::{duration, line};
-use crate::pipeline::{Pipeline, Run, Stage};
+use crate::patience::Patience;
+use crate::pipeline::{Freeze, Pipeline, PipelineState, Run, Stage, StageState};
 
-/// So many failures in a row, each after the SDK's own retries, end the following.
-const FAILURES: u32 = 5;
 /// An asking is written a moment after the action has begun; until then nobody can be named.
 const LOOKS_FOR_PEOPLE: u32 = 20;
 
@@ -48,29 +47,30 @@ impl Follower<'_> {
     pub(crate) async fn follow(&self, id: &ExecutionId) -> Result<Followed, Error> {
         let mut before: Option<Run> = None;
         let mut waits = Waits::default();
-        let mut failures = 0;
+        let mut gates = Gates::default();
+        let mut patience = Patience::default();
         loop {
             match self.pipeline.run(id).await {
                 Ok(now) => {
-                    failures = 0;
+                    patience.renew();
                     for told in changes(before.as_ref(), &now) {
                         told.on(self.console);
                     }
                     for told in waits.look(self, &now).await {
                         told.on(self.console);
                     }
-                    self.say_what_is_waited_for(&now);
+                    let ahead = gates.look(self, &now).await;
+                    if let Some(told) = ahead.as_ref().and_then(|ahead| ahead.told.as_ref()) {
+                        told.on(self.console);
+                    }
+                    self.say_what_is_waited_for(&now, ahead);
                     if now.state.is_final() {
                         self.console.still();
                         return Ok(Followed::Ended(now));
                     }
                     before = Some(now);
                 }
-                Err(Error::Aws { what, failure }) if failure.retryable && failures < FAILURES => {
-                    failures += 1;
-                    self.console.detail(&format!("{what}: {failure}; looking again"));
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.console.detail(&patience.bear(error)?),
             }
             if self.deadline.is_some_and(|at| Instant::now() >= at)
                 && let Some(now) = before
@@ -78,15 +78,16 @@ impl Follower<'_> {
                 self.console.still();
                 return Ok(Followed::TimedOut(now));
             }
-            sleep(self.interval * (failures + 1)).await;
+            sleep(patience.pause(self.interval)).await;
         }
     }
 
-    fn say_what_is_waited_for(&self, now: &Run) {
-        let text = match (now.waits_for().next(), now.stages.last()) {
-            (Some((stage, _)), _) => format!("{} waits for approval", stage.name),
-            (None, Some(stage)) => format!("{} is in progress", stage.name),
-            (None, None) => "the run has been started".to_owned(),
+    fn say_what_is_waited_for(&self, now: &Run, ahead: Option<Ahead>) {
+        let text = match (now.waits_for().next(), ahead, now.stages.last()) {
+            (Some((stage, _)), _, _) => format!("{} waits for approval", stage.name),
+            (None, Some(ahead), _) => ahead.waits,
+            (None, None, Some(stage)) => format!("{} is in progress", stage.name),
+            (None, None, None) => "the run has been started".to_owned(),
         };
         self.console.waiting_for(&text);
     }
@@ -220,6 +221,89 @@ impl Waits {
     }
 }
 
+/// What lies before a run that is between two stages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ahead {
+    /// That nothing comes into the next stage, where that is news.
+    told: Option<Told>,
+    /// What is waited for.
+    waits: String,
+}
+
+/// The stages that did not let a run in.
+#[derive(Debug, Default)]
+struct Gates {
+    told: HashSet<String>,
+    is_state_closed: bool,
+}
+
+impl Gates {
+    /// What lies before a run that is between two stages; `None` where it is in one.
+    async fn look(&mut self, of: &Follower<'_>, now: &Run) -> Option<Ahead> {
+        let passed = passed(now)?;
+        let state = self.state(of).await;
+        Some(self.ahead(passed, state.as_ref()))
+    }
+
+    /// Whoever may follow a run need not be allowed to read the pipeline's state, and is told of no failure:
+    /// the run itself is read all the same.
+    async fn state(&mut self, of: &Follower<'_>) -> Option<PipelineState> {
+        if self.is_state_closed {
+            return None;
+        }
+        match of.pipeline.state().await {
+            Ok(state) => Some(state),
+            Err(error) => {
+                self.is_state_closed = !error.is_retryable();
+                None
+            }
+        }
+    }
+
+    /// A freeze is told once for each stage; that a stage is not entered at once is nothing to tell.
+    fn ahead(&mut self, passed: &Stage, state: Option<&PipelineState>) -> Ahead {
+        let waits = |waits: String| Ahead { told: None, waits };
+        let Some(state) = state else {
+            return waits("waits to enter the next stage".to_owned());
+        };
+        let Some(next) = stage_after(passed, state) else {
+            return waits(format!("{} has succeeded", line(&passed.name, 100)));
+        };
+        let name = line(&next.name, 100);
+        let Some(freeze) = &next.frozen else {
+            return waits(format!("waits to enter {name}"));
+        };
+        let is_news = self.told.insert(next.name.clone());
+        Ahead {
+            told: is_news.then(|| frozen(&name, freeze)),
+            waits: format!("waits for {name} to be unfrozen"),
+        }
+    }
+}
+
+/// The stage that a run has come through last, where it goes on, and nothing goes on in it.
+fn passed(run: &Run) -> Option<&Stage> {
+    let is_waiting = run.waits_for().next().is_some();
+    let last = run.stages.last()?;
+    let is_between = !run.state.is_final() && !is_waiting && last.state == State::Succeeded;
+    is_between.then_some(last)
+}
+
+/// The stage after this one; none after the pipeline's last.
+fn stage_after<'a>(passed: &Stage, state: &'a PipelineState) -> Option<&'a StageState> {
+    let mut stages = state.stages.iter();
+    stages.find(|stage| stage.name == passed.name)?;
+    stages.next()
+}
+
+fn frozen(name: &str, freeze: &Freeze) -> Told {
+    let reason = freeze.reason.as_deref();
+    let reason = reason.map_or_else(String::new, |text| format!(": {}", line(text, 400)));
+    let by = freeze.who();
+    let by = by.map_or_else(String::new, |who| format!("; by {}", line(who, 100)));
+    Told::Attention(format!("{name} is frozen{reason}{by}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +343,76 @@ mod tests {
                 "Build failed after 3.0 s: exit status 1\\u{1b}[2J (https://example.com/log)".to_owned()
             )]
         );
+    }
+
+    /// Build, which lets everything in, and Release.
+    fn state(frozen: Option<Freeze>) -> PipelineState {
+        let stage = |name: &str, frozen| StageState {
+            name: name.to_owned(),
+            run: None,
+            state: None,
+            changed: None,
+            frozen,
+        };
+        PipelineState {
+            stages: vec![stage("Build", None), stage("Release", frozen)],
+        }
+    }
+
+    fn freeze(reason: Option<&str>, by: Option<&str>) -> Freeze {
+        Freeze {
+            reason: reason.map(str::to_owned),
+            by: by.map(str::to_owned),
+            since: None,
+        }
+    }
+
+    #[test]
+    fn a_run_is_between_two_stages_where_it_goes_on_and_nothing_of_it_does() {
+        let build = |state| stage("Build", state, (0, 5));
+        let between = run(State::InProgress, vec![build(State::Succeeded)]);
+        assert_eq!(passed(&between).map(|stage| stage.name.as_str()), Some("Build"));
+        let approval = stage("Approval", State::InProgress, (6, 0));
+        for other in [
+            run(State::InProgress, Vec::new()),
+            run(State::InProgress, vec![build(State::InProgress)]),
+            run(State::InProgress, vec![build(State::Failed)]),
+            run(State::InProgress, vec![approval, build(State::Succeeded)]),
+            run(State::Succeeded, vec![build(State::Succeeded)]),
+        ] {
+            assert_eq!(passed(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_frozen_stage_is_told_once_with_its_reason() {
+        let build = stage("Build", State::Succeeded, (0, 5));
+        let by = "arn:aws:sts::1:assumed-role/x/roll-back";
+        let frozen = state(Some(freeze(Some("version 4 was\nrolled back\u{1b}"), Some(by))));
+        let mut gates = Gates::default();
+        let ahead = gates.ahead(&build, Some(&frozen));
+        let text = "Release is frozen: version 4 was rolled back\\u{1b}; by roll-back";
+        assert_eq!(ahead.told, Some(Told::Attention(text.to_owned())));
+        assert_eq!(ahead.waits, "waits for Release to be unfrozen");
+        let again = Ahead { told: None, ..ahead };
+        assert_eq!(gates.ahead(&build, Some(&frozen)), again);
+
+        let unknown = state(Some(freeze(None, None)));
+        let told = Gates::default().ahead(&build, Some(&unknown)).told;
+        assert_eq!(told, Some(Told::Attention("Release is frozen".to_owned())));
+    }
+
+    #[test]
+    fn a_stage_that_is_not_frozen_is_only_waited_for() {
+        let mut gates = Gates::default();
+        let mut waits = |name: &str, state: Option<&PipelineState>| {
+            let ahead = gates.ahead(&stage(name, State::Succeeded, (0, 5)), state);
+            assert_eq!(ahead.told, None);
+            ahead.waits
+        };
+        assert_eq!(waits("Build", Some(&state(None))), "waits to enter Release");
+        assert_eq!(waits("Build", None), "waits to enter the next stage");
+        assert_eq!(waits("Release", Some(&state(None))), "Release has succeeded");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod error;
 mod follow;
 mod names;
 mod output;
+mod patience;
 mod pipeline;
 
 use std::process::ExitCode;

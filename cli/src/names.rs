@@ -45,6 +45,46 @@ impl std::fmt::Display for Environment {
     }
 }
 
+/// What the names of a control plane's stack begin with, as the stack's parameter `ControlPlaneName` says.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct ControlPlane {
+    /// The control plane: each pipeline of an environment has its own.
+    #[arg(
+        id = "control_plane",
+        long = "control-plane",
+        value_name = "NAME",
+        env = "SIGNALBOX_CONTROL_PLANE",
+        default_value = "signalbox",
+        value_parser = control_plane_name,
+        help_heading = "Names"
+    )]
+    name: String,
+}
+
+/// The template's own rule.
+fn control_plane_name(name: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.len() > 15 || !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
+        return Err(
+            "a control plane's name has at most 15 lower-case letters, digits and hyphens, and begins with a letter"
+                .to_owned(),
+        );
+    }
+    Ok(name.to_owned())
+}
+
+impl ControlPlane {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its stack in an environment.
+    pub(crate) fn stack(&self, environment: &Environment) -> String {
+        format!("{}-{environment}", self.name)
+    }
+}
+
 /// Which environment, and what in it has another name than the convention's.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
@@ -58,7 +98,9 @@ pub(crate) struct Place {
     /// The pipeline [default: lambda-function-ENVIRONMENT-pipeline].
     #[arg(long, value_name = "NAME", env = "SIGNALBOX_PIPELINE", help_heading = "Names")]
     pipeline: Option<PipelineName>,
-    /// The ledger's table [default: signalbox-ENVIRONMENT-ledger].
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlane,
+    /// The ledger's table [default: CONTROL_PLANE-ENVIRONMENT-ledger].
     #[arg(
         long,
         value_name = "NAME",
@@ -83,9 +125,14 @@ impl Place {
         self.ledger_table.clone().unwrap_or_else(|| self.own("ledger"))
     }
 
+    /// Signalbox's own stack.
+    pub(crate) fn stack(&self) -> String {
+        self.control_plane.stack(&self.environment)
+    }
+
     /// A part of Signalbox's own stack.
     pub(crate) fn own(&self, part: &str) -> String {
-        format!("signalbox-{}-{part}", self.environment)
+        format!("{}-{part}", self.stack())
     }
 }
 
@@ -149,6 +196,9 @@ mod tests {
         Place {
             environment: "staging".parse().unwrap(),
             pipeline: None,
+            control_plane: ControlPlane {
+                name: "signalbox".to_owned(),
+            },
             ledger_table: None,
         }
     }
@@ -176,6 +226,21 @@ mod tests {
             ..place
         };
         assert_eq!(given.pipeline().unwrap().as_str(), "mine");
+        let orders = Place {
+            control_plane: ControlPlane {
+                name: "orders".to_owned(),
+            },
+            ..given
+        };
+        assert_eq!(orders.ledger_table(), "orders-staging-ledger");
+    }
+
+    #[test]
+    fn a_control_plane_is_named_as_the_template_allows() {
+        assert!(control_plane_name("orders-2").is_ok());
+        for name in ["", "2nd", "Orders", "a_b", &"x".repeat(16)] {
+            assert!(control_plane_name(name).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -43,6 +43,27 @@ fn what_is_missing_in_the_environment_is_said_at_once_with_code_2() {
 }
 
 #[test]
+fn roots_that_cannot_be_read_are_named_with_code_2_and_a_local_cloud_needs_none() {
+    let bundle = ("AWS_CA_BUNDLE", "/nowhere/roots.pem");
+    let access = [
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        bundle,
+    ];
+    let output = signalbox(&["status"], &access);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(
+        said(&output).contains("AWS_CA_BUNDLE names /nowhere/roots.pem"),
+        "{}",
+        said(&output)
+    );
+
+    let output = signalbox(&["status", "--local=http://127.0.0.1:9"], &[bundle]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+}
+
+#[test]
 fn a_wrong_command_ends_with_code_2() {
     for arguments in [
         &[][..],
@@ -84,6 +105,9 @@ fn every_help_names_the_exit_codes_and_the_long_one_has_examples() {
     for part in [
         "Exit codes",
         "AWS_PROFILE",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "AWS_CA_BUNDLE",
         "NO_COLOR",
         "audit",
         "trigger",

@@ -11,7 +11,7 @@ use signalbox_ledger::AuditedApproval;
 
 use crate::access::Access;
 use crate::error::Error;
-use crate::names::Environment;
+use crate::names::{ControlPlane, Environment};
 use crate::output::{harmless, print};
 
 /// `signalbox audit`
@@ -36,6 +36,8 @@ pub(crate) struct Arguments {
         value_name = "NAME"
     )]
     environment: Environment,
+    #[command(flatten)]
+    control_plane: ControlPlane,
     #[command(flatten)]
     access: Access,
 }
@@ -63,7 +65,10 @@ struct Line {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Error> {
     let cloud = arguments.access.connect().await?;
-    let ledger = cloud.ledger(format!("signalbox-{}-ledger", arguments.environment));
+    let ledger = cloud.ledger(format!(
+        "{}-ledger",
+        arguments.control_plane.stack(&arguments.environment)
+    ));
     let pipeline = &arguments.pipeline;
     let mut lines = Vec::new();
     for execution in ledger.runs(pipeline).await? {

@@ -32,6 +32,7 @@ use crate::output::{print, print_json};
     after_help = EXIT_CODES,
     after_long_help = help("Examples:
   signalbox doctor production
+  signalbox doctor production --control-plane orders
   signalbox doctor staging --json | jq '.findings[] | select(.verdict != \"sound\")'
 
 It looks at the source bucket (versions, events, key), the functions and what may invoke them, the rules and their \
@@ -86,7 +87,7 @@ struct Report<'a> {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let place = &arguments.place;
     let environment = place.environment.as_str();
-    let template = stack::Template::read(environment).map_err(Error::Nothing)?;
+    let template = stack::Template::read(environment, place.control_plane.name()).map_err(Error::Nothing)?;
     let pipeline = place.pipeline()?;
     let cloud = arguments.access.connect().await?;
     let (deployed, mut findings) = functions::check(&cloud, &template).await;

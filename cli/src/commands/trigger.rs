@@ -44,11 +44,12 @@ What .gitignore and .signalboxignore name is left out, and always .git, node_mod
 files give the same package, byte for byte.
 
 An environment deploys one branch (staging: develop; production: main); a package of another branch is only built. \
-The branch is --branch, else that of the directory's git repository, else the environment's own.
+The branch is --branch, else that of the directory's git repository; where there is no repository, the environment's own.
 
 Needs s3:PutObject on the bucket, and on the pipeline codepipeline:GetPipeline (which bucket that is) and \
-ListPipelineExecutions; to follow, GetPipelineExecution and ListActionExecutions. With dynamodb:GetItem and Query on the ledger it also tells why a \
-package was rejected, and who was asked for approval.")
+ListPipelineExecutions; to follow, GetPipelineExecution and ListActionExecutions, with GetPipelineState to tell which \
+stage is frozen. With dynamodb:GetItem and Query on the ledger it also tells why a package was rejected, and who was \
+asked for approval.")
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -167,6 +168,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
             line(branch.as_str(), 100)
         ));
     }
+    if let (None, Some(why)) = (&report.origin.author, &report.origin.no_branch) {
+        console.attention(&format!(
+            "the author is not known ({why}), so that they could approve it themselves; --author names them"
+        ));
+    }
     let package = packed(contents, &limits, &console).await?;
     report.bytes = u64::try_from(package.len()).unwrap_or(u64::MAX);
     let version = upload::upload(&cloud, &report, package, &console).await?;
@@ -196,9 +202,9 @@ async fn follow_up(
     let Some(outcome) = watcher.outcome(report, until).await? else {
         console.bad(&format!(
             "start-run has not taken the package up yet; `signalbox doctor {0}` looks for the reason, and the log \
-             group /aws/lambda/signalbox-{0}-start-run and the queue signalbox-{0}-start-run-failed hold its \
-             failures",
-            arguments.place.environment
+             group /aws/lambda/{1} and the queue {1}-failed hold its failures",
+            arguments.place.environment,
+            arguments.place.own("start-run")
         ));
         return Ok(Exit::TimedOut);
     };
@@ -247,14 +253,19 @@ fn show(arguments: &Arguments, report: &Report, text: impl FnOnce() -> String) -
 }
 
 fn branch(arguments: &Arguments, found: &Origin) -> Result<Branch, Error> {
-    match (&arguments.branch, &found.branch) {
-        (Some(given), _) => Ok(given.clone()),
-        (None, Some(name)) => {
-            Branch::new(name.as_str()).map_err(|error| Error::Environment(vec![error.to_string()]))
-        }
-        (None, None) => Branch::new(arguments.place.environment.branch())
-            .map_err(|error| Error::Environment(vec![error.to_string()])),
+    if let Some(given) = &arguments.branch {
+        return Ok(given.clone());
     }
+    // To take the environment's own would deploy whatever this is.
+    if let Some(why) = &found.no_branch {
+        return Err(Error::Environment(vec![format!(
+            "{}: {why}, so that the package's branch is not known; give --branch, or set SIGNALBOX_BRANCH",
+            line(&arguments.path.display().to_string(), 300)
+        )]));
+    }
+    let own = arguments.place.environment.branch();
+    let name = found.branch.as_deref().unwrap_or(own);
+    Branch::new(name).map_err(|error| Error::Environment(vec![error.to_string()]))
 }
 
 /// Where to look for a repository.

@@ -23,7 +23,8 @@ use crate::pipeline::{Pipeline, Run};
   signalbox watch staging --run 0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0 --timeout 30m --json
 
 The newest run is followed where none is named. Needs codepipeline:GetPipelineExecution, ListActionExecutions and \
-ListPipelineExecutions on the pipeline; with dynamodb:Query on the ledger it also tells who was asked for approval.")
+ListPipelineExecutions on the pipeline; with GetPipelineState it also tells which stage is frozen, and with \
+dynamodb:Query on the ledger who was asked for approval.")
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -97,6 +97,13 @@ impl PipelineState {
     }
 }
 
+impl Freeze {
+    /// Who did it: a role's session tells more than its path.
+    pub(crate) fn who(&self) -> Option<&str> {
+        self.by.as_deref()?.rsplit('/').next()
+    }
+}
+
 impl RunSummary {
     pub(super) fn of(run: &PipelineExecutionSummary) -> Option<Self> {
         let sources = run.source_revisions();

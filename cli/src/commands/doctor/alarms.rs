@@ -1,11 +1,12 @@
 //! The application's alarms: there, and watching what Lambda really emits. An alarm on dimensions that nobody
 //! sends stays in INSUFFICIENT_DATA for ever, and no deployment is ever rolled back by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_cloudwatch::types::{Dimension, MetricAlarm};
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::{AlarmType, Dimension, MetricAlarm};
 use aws_sdk_codedeploy::types::DeploymentGroupInfo;
-use signalbox_bootstrap::aws_failure;
+use signalbox_bootstrap::{AwsFailure, aws_failure};
 
 use super::Patient;
 use super::finding::Finding;
@@ -18,14 +19,21 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let application = patient.application();
     let named = patient.deployed.variable("sweep", "ALARM_NAME_PREFIX");
     let prefix = named.unwrap_or_else(|| format!("{application}-"));
-    let alarms = aws_sdk_cloudwatch::Client::new(patient.cloud.sdk())
+    let client = Client::new(patient.cloud.sdk());
+    let pages: Result<Vec<_>, _> = client
         .describe_alarms()
         .alarm_name_prefix(&prefix)
+        .alarm_types(AlarmType::MetricAlarm)
+        .into_paginator()
         .send()
+        .collect()
         .await;
     let group = group(patient, &application).await;
-    let alarms = match alarms {
-        Ok(answer) => answer.metric_alarms().to_vec(),
+    let alarms: Vec<MetricAlarm> = match pages {
+        Ok(pages) => pages
+            .iter()
+            .flat_map(|page| page.metric_alarms().to_vec())
+            .collect(),
         Err(error) => {
             return vec![
                 Finding::unknown(CHECK, format!("{prefix}*"), aws_failure(&error).to_string()),
@@ -49,7 +57,11 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
         ));
     }
     if let Some(info) = &group.0 {
-        findings.extend(of_group(info, &alarms));
+        findings.extend(match existing(&client, &listed(info)).await {
+            Ok(existing) => missing(info, &existing),
+            Err(failure) => vec![Finding::unknown(GROUP, "its alarms", failure.to_string())],
+        });
+        findings.extend(of_hooks(info));
     }
     findings.push(group.1);
     findings
@@ -98,15 +110,39 @@ async fn group(patient: &Patient<'_>, application: &str) -> (Option<DeploymentGr
     }
 }
 
-/// Alarms that are not there, and hooks under names that CodeDeploy may not call.
-fn of_group(group: &DeploymentGroupInfo, alarms: &[MetricAlarm]) -> Vec<Finding> {
+/// The alarms that stop the group's deployments.
+fn listed(group: &DeploymentGroupInfo) -> Vec<String> {
+    let alarms = group.alarm_configuration().map(|it| it.alarms());
+    let names = alarms.unwrap_or_default().iter().filter_map(|alarm| alarm.name());
+    names.map(str::to_owned).collect()
+}
+
+/// Those of these alarms that there are, of whatever kind and name.
+async fn existing(client: &Client, names: &[String]) -> Result<BTreeSet<String>, AwsFailure> {
+    if names.is_empty() {
+        // CloudWatch would tell of all alarms.
+        return Ok(BTreeSet::new());
+    }
+    // A group has at most 10 alarms (CodeDeploy's quotas), and this takes 100.
+    let answer = client
+        .describe_alarms()
+        .set_alarm_names(Some(names.to_vec()))
+        .alarm_types(AlarmType::MetricAlarm)
+        .alarm_types(AlarmType::CompositeAlarm)
+        .max_records(100)
+        .send()
+        .await
+        .map_err(|error| aws_failure(&error))?;
+    let metric = answer.metric_alarms().iter().filter_map(|it| it.alarm_name());
+    let composite = answer.composite_alarms().iter().filter_map(|it| it.alarm_name());
+    Ok(metric.chain(composite).map(str::to_owned).collect())
+}
+
+fn missing(group: &DeploymentGroupInfo, existing: &BTreeSet<String>) -> Vec<Finding> {
     let subject = group.deployment_group_name().unwrap_or_default();
-    let listed = group.alarm_configuration().map(|it| it.alarms());
-    let mut findings: Vec<Finding> = listed
-        .into_iter()
-        .flatten()
-        .filter_map(|alarm| alarm.name())
-        .filter(|name| !alarms.iter().any(|alarm| alarm.alarm_name() == Some(name)))
+    let listed = listed(group).into_iter();
+    listed
+        .filter(|name| !existing.contains(name))
         .map(|name| {
             Finding::wrong(
                 GROUP,
@@ -115,7 +151,11 @@ fn of_group(group: &DeploymentGroupInfo, alarms: &[MetricAlarm]) -> Vec<Finding>
                 "Deploy the application's stack again: it makes the alarm.",
             )
         })
-        .collect();
+        .collect()
+}
+
+/// Hooks under names that CodeDeploy may not call.
+fn of_hooks(group: &DeploymentGroupInfo) -> Vec<Finding> {
     let revision = group.target_revision();
     let text = revision
         .and_then(|revision| {
@@ -124,17 +164,18 @@ fn of_group(group: &DeploymentGroupInfo, alarms: &[MetricAlarm]) -> Vec<Finding>
             content.or(string)
         })
         .unwrap_or_default();
-    findings.extend(hooks(text).into_iter().map(|hook| {
+    let of_hook = |hook: String| {
         if hook.starts_with(HOOK_PREFIX) {
             Finding::sound("hook-names", hook, "the newest deployment's hook may be called")
         } else {
             let text = "it is a hook of the newest deployment, and CodeDeploy's managed role may not call a function \
                         of this name";
-            let fix = format!("Name it {HOOK_PREFIX}…, or allow CodeDeploy's role lambda:InvokeFunction on it.");
+            let fix =
+                format!("Name it {HOOK_PREFIX}…, or allow CodeDeploy's role lambda:InvokeFunction on it.");
             Finding::wrong("hook-names", hook, text, fix)
         }
-    }));
-    findings
+    };
+    hooks(text).into_iter().map(of_hook).collect()
 }
 
 /// The functions that an AppSpec names as hooks.

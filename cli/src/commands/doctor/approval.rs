@@ -180,17 +180,27 @@ fn of_approvals(topic: &str, all: &[Subscription], policy: Option<&Policy>) -> V
     let is_slack = policy.is_some_and(|policy| policy.slack.is_some());
     for approver in policy.into_iter().flat_map(Policy::addresses) {
         let address = approver.as_str();
-        let listens = |one: &&Subscription| {
+        let listens = |one: &Subscription, is_theirs: &dyn Fn(&str) -> bool| {
             let mut listed = one.approvers.iter().flatten();
-            one.is_confirmed && listed.any(|listed| listed.eq_ignore_ascii_case(address))
+            one.is_confirmed && listed.any(|listed| is_theirs(listed))
         };
         let waits = |one: &Subscription| !one.is_confirmed && one.endpoint.eq_ignore_ascii_case(address);
-        if all.iter().any(|one| listens(&one)) {
+        if all.iter().any(|one| listens(one, &|listed| listed == address)) {
             let text = format!("{address} gets their requests");
             findings.push(Finding::sound(SUBSCRIPTIONS, topic, text));
             continue;
         }
-        let (text, fix) = if all.iter().any(waits) {
+        // SNS compares byte for byte ("String value matching" of its guide on filter policies).
+        let is_otherwise_written = |listed: &str| listed.eq_ignore_ascii_case(address);
+        let (text, fix) = if all.iter().any(|one| listens(one, &is_otherwise_written)) {
+            (
+                format!("{address} gets no request: the subscription's filter policy has other capitals"),
+                format!(
+                    "aws sns set-subscription-attributes --subscription-arn ARN --attribute-name FilterPolicy \
+                     --attribute-value '{{\"approver\":[\"{address}\"]}}', or write the policy's address as it is there"
+                ),
+            )
+        } else if all.iter().any(waits) {
             (
                 format!("{address} has not confirmed the subscription"),
                 "They follow the link in AWS's mail; subscribe them again where it has expired (3 days)."
@@ -237,7 +247,7 @@ mod tests {
     #[test]
     fn each_approver_hears_of_their_own_requests_only() {
         let sound = [
-            subscription("ann@example.com", true, Some(&["Ann@example.com"])),
+            subscription("Ann@example.com", true, Some(&["ann@example.com"])),
             subscription("ben@example.com", true, Some(&["ben@example.com"])),
         ];
         let found = of_approvals("t", &sound, Some(&policy()));

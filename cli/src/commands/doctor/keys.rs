@@ -117,7 +117,7 @@ fn own_key(key: &str) -> Option<String> {
 
 /// The parameters that Signalbox's own stack was deployed with.
 async fn parameters(patient: &Patient<'_>) -> Result<Vec<(String, String)>, AwsFailure> {
-    let stack = format!("signalbox-{}", patient.place.environment);
+    let stack = patient.place.stack();
     let answer = aws_sdk_cloudformation::Client::new(patient.cloud.sdk())
         .describe_stacks()
         .stack_name(stack)
@@ -151,8 +151,10 @@ fn granted(patient: &Patient<'_>, of: &Use, parameters: Result<&[(String, String
         subject,
         format!("it encrypts {}, and the functions may not use it", of.of),
         format!(
-            "Deploy the stack signalbox-{} again with {}={}",
-            patient.place.environment, of.parameter, of.key
+            "Deploy the stack {} again with {}={}",
+            patient.place.stack(),
+            of.parameter,
+            of.key
         ),
     )
 }

@@ -34,7 +34,8 @@ pub(super) struct Rule {
 
 impl Template {
     /// The stack of an environment.
-    pub(super) fn read(environment: &str) -> Result<Self, String> {
+    pub(super) fn read(environment: &str, control_plane: &str) -> Result<Self, String> {
+        let filled = |value: &Value| filled(value, environment, control_plane);
         let body: Value =
             serde_yaml_ng::from_str(TEMPLATE).map_err(|error| format!("template.yaml: {error}"))?;
         let resources = body.get("Resources").and_then(Value::as_mapping);
@@ -42,21 +43,21 @@ impl Template {
             .into_iter()
             .flat_map(Mapping::values)
             .filter(|it| it.get("Type").and_then(Value::as_str) == Some("AWS::Serverless::Function"))
-            .filter_map(|function| Function::read(function.get("Properties")?, environment))
+            .filter_map(|function| Function::read(function.get("Properties")?, &filled))
             .collect();
         Ok(Self { functions })
     }
 }
 
 impl Function {
-    fn read(properties: &Value, environment: &str) -> Option<Self> {
+    fn read(properties: &Value, filled: &dyn Fn(&Value) -> Option<String>) -> Option<Self> {
         let events = properties.get("Events").and_then(Value::as_mapping);
         let rules = events.into_iter().flat_map(Mapping::values).filter_map(|event| {
             let of = event.get("Properties")?;
             let is_schedule = event.get("Type").and_then(Value::as_str) == Some("Schedule");
             let name = of.get(if is_schedule { "Name" } else { "RuleName" })?;
             Some(Rule {
-                name: filled(name, environment)?,
+                name: filled(name)?,
                 is_schedule,
             })
         });
@@ -64,21 +65,21 @@ impl Function {
             .get("Environment")
             .and_then(|it| it.get("Variables")?.get("HOOK")?.as_str());
         Some(Self {
-            name: filled(properties.get("FunctionName")?, environment)?,
+            name: filled(properties.get("FunctionName")?)?,
             rules: rules.collect(),
             hook: hook.filter(|hook| *hook != "Job").map(str::to_owned),
         })
     }
 }
 
-/// A text, or a `!Sub` of nothing but the environment and the control plane's name, which has its default here.
-fn filled(value: &Value, environment: &str) -> Option<String> {
+/// A text, or a `!Sub` of nothing but the environment and the control plane's name.
+fn filled(value: &Value, environment: &str, control_plane: &str) -> Option<String> {
     let text = match value {
         Value::Tagged(tagged) => tagged.value.as_str(),
         other => other.as_str(),
     };
     text.map(|text| {
-        text.replace("${ControlPlaneName}", "signalbox")
+        text.replace("${ControlPlaneName}", control_plane)
             .replace("${Environment}", environment)
     })
 }
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_template_tells_functions_rules_and_hooks() {
-        let template = Template::read("staging").unwrap();
+        let template = Template::read("staging", "signalbox").unwrap();
         let find = |name: &str| {
             let mut functions = template.functions.iter();
             functions.find(|function| function.name == name).unwrap().clone()
@@ -106,6 +107,13 @@ mod tests {
         let hook = find("CodeDeployHook_signalbox-staging-before-traffic");
         assert_eq!(hook.hook.as_deref(), Some("BeforeAllowTraffic"));
         assert_eq!(find("signalbox-staging-validate-job").hook, None);
+        let orders = Template::read("staging", "orders").unwrap();
+        assert!(
+            orders
+                .functions
+                .iter()
+                .any(|one| one.name == "orders-staging-start-run")
+        );
         assert!(
             template
                 .functions

@@ -86,9 +86,7 @@ fn of_stage(stage: &StageState, width: usize, now: Timestamp) -> String {
 fn of_freeze(freeze: &Freeze, now: Timestamp) -> String {
     let reason = freeze.reason.as_deref().unwrap_or("no reason was given");
     let since = freeze.since.map(|at| format!(", {}", ago(Some(at), now)));
-    // The role's session tells more than its path.
-    let by = freeze.by.as_deref().and_then(|by| by.rsplit('/').next());
-    let by = by.map(|by| format!(", by {}", line(by, 100)));
+    let by = freeze.who().map(|by| format!(", by {}", line(by, 100)));
     format!(
         "\n      {BAD}frozen:{BAD:#} {}{}{}",
         line(reason, 400),

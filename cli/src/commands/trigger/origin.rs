@@ -7,6 +7,8 @@ use serde::Serialize;
 use signalbox_decision::text::cut;
 use tokio::process::Command;
 
+use crate::output::line;
+
 /// Bytes of the summary, in ASCII: S3 takes 2 KB of metadata in all.
 const MAX_SUMMARY: usize = 500;
 /// Bytes of the author's name and address.
@@ -19,6 +21,9 @@ pub(super) struct Origin {
     /// The branch that is checked out.
     #[serde(skip)]
     pub(super) branch: Option<String>,
+    /// Why git cannot tell the branch, although this is in a repository.
+    #[serde(skip)]
+    pub(super) no_branch: Option<String>,
     /// The commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<String>,
@@ -34,8 +39,11 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Asks git about a directory; where there is no git or no repository, nothing is known.
+    /// Asks git about a directory; where there is no repository, nothing is known.
     pub(super) async fn of(directory: &Path) -> Self {
+        if !is_in_repository(directory) {
+            return Self::default();
+        }
         let ask = |arguments: &'static [&'static str]| git(directory, arguments);
         let (branch, log, status, name, email) = tokio::join!(
             ask(&["symbolic-ref", "--quiet", "--short", "HEAD"]),
@@ -44,11 +52,19 @@ impl Origin {
             ask(&["config", "user.name"]),
             ask(&["config", "user.email"]),
         );
-        // Outside of a repository git still answers its global configuration.
-        let Some(status) = status else {
-            return Self::default();
+        // It may belong to somebody else, or be damaged; its configuration is answered all the same.
+        let status = match status {
+            Ok(status) => status,
+            Err(why) => {
+                return Self {
+                    no_branch: Some(why),
+                    ..Self::default()
+                };
+            }
         };
         let uncommitted = !status.is_empty();
+        let (branch, log) = (branch.ok(), log.ok());
+        let (name, email) = (name.ok(), email.ok());
         let log = log.unwrap_or_default();
         let mut log = log.lines().map(str::to_owned);
         let (commit, author, message) = (log.next(), log.next(), log.next());
@@ -56,8 +72,10 @@ impl Origin {
             Some(name) => format!("{name} <{email}>"),
             None => email,
         });
+        let branch = branch.filter(|name| !name.is_empty());
         Self {
-            branch: branch.filter(|name| !name.is_empty()),
+            no_branch: branch.is_none().then(|| "no branch is checked out".to_owned()),
+            branch,
             commit,
             author: if uncommitted { here.or(author) } else { author },
             message,
@@ -111,8 +129,17 @@ pub(super) fn ascii(text: &str, max: usize) -> String {
     one_line.take(max).collect::<String>().trim().to_owned()
 }
 
-/// What git answers, without the line feed at its end; `None` where it fails.
-async fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
+/// Whether a directory or one above it has a repository, whatever git says of it.
+fn is_in_repository(directory: &Path) -> bool {
+    let absolute = directory.canonicalize();
+    let absolute = absolute.as_deref().unwrap_or(directory);
+    absolute
+        .ancestors()
+        .any(|directory| directory.join(".git").exists())
+}
+
+/// What git answers, without the line feed at its end; else why it does not.
+async fn git(directory: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("git")
         .arg("-C")
         .arg(directory)
@@ -122,11 +149,12 @@ async fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
         .kill_on_drop(true)
         .output()
         .await
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        .map_err(|error| format!("git cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("git says: {}", line(said.trim(), 500)))
 }
 
 #[cfg(test)]
@@ -138,6 +166,7 @@ mod tests {
     fn origin() -> Origin {
         Origin {
             branch: Some("develop".to_owned()),
+            no_branch: None,
             commit: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
             author: Some("Ann <ann@example.com>".to_owned()),
             message: Some("Füge hinzu | Author: somebody else".to_owned()),
@@ -192,7 +221,7 @@ mod tests {
                 "Add a",
             ],
         ] {
-            assert!(git(path, arguments).await.is_some(), "git {arguments:?}");
+            git(path, arguments).await.unwrap();
         }
         let clean = Origin::of(path).await;
         assert_eq!(clean.branch.as_deref(), Some("feature/x"));
@@ -201,5 +230,14 @@ mod tests {
         assert!(!clean.uncommitted && clean.commit.is_some_and(|commit| commit.len() == 40));
         std::fs::write(path.join("a"), "2").unwrap();
         assert!(Origin::of(path).await.uncommitted);
+
+        // As on a machine that builds: a commit, and no branch.
+        git(path, &["checkout", "--quiet", "--detach"]).await.unwrap();
+        let detached = Origin::of(path).await;
+        assert_eq!(detached.branch, None);
+        assert_eq!(detached.no_branch.as_deref(), Some("no branch is checked out"));
+        std::fs::write(path.join(".git/HEAD"), "damaged").unwrap();
+        let why = Origin::of(path).await.no_branch.unwrap();
+        assert!(why.starts_with("git says: "), "{why}");
     }
 }

@@ -149,6 +149,13 @@ fn walk(directory: &Path) -> Result<Vec<File>, Error> {
     let mut links = Vec::new();
     for entry in walk {
         let entry = entry.map_err(|error| Error::Rejected(line(&error.to_string(), 500)))?;
+        // Of an ignore file that cannot be read to its end, what comes after is not ignored: secrets, perhaps.
+        if let Some(error) = entry.error() {
+            return Err(Error::Rejected(format!(
+                "{}; mend that file (it has to be UTF-8), or what it names might be packed",
+                line(&error.to_string(), 500)
+            )));
+        }
         let path = entry.path();
         let Some(kind) = entry.file_type().filter(|kind| !kind.is_dir()) else {
             continue;

@@ -1,14 +1,17 @@
 //! The upload itself: at once where it is small, in parts with progress where it is not.
 
+use std::time::Duration;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_smithy_types::timeout::TimeoutConfig;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use signalbox_decision::package::Rejection;
 
 use super::Report;
 use super::origin::ascii;
-use crate::access::Cloud;
+use crate::access::{CONNECT_TIMEOUT, Cloud};
 use crate::console::Console;
 use crate::error::Error;
 use crate::output::line;
@@ -17,6 +20,10 @@ use crate::output::line;
 const PART: usize = 8 * 1024 * 1024;
 /// Parts on their way at the same time.
 const AT_ONCE: usize = 4;
+/// For one attempt at sending content: [`AT_ONCE`] parts of [`PART`] bytes share an uplink of 0.3 Mbit/s. What
+/// does not move at all ends by this as well: to the SDK's protection against stalled streams, content that is in
+/// memory is sent as soon as the connection has taken it.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Uploads a package; answers the object's version.
 pub(super) async fn upload(
@@ -59,6 +66,15 @@ fn metadata(report: &Report) -> Vec<(&'static str, String)> {
     all
 }
 
+/// What a call that sends content overrides: a slow uplink is no reason to give up.
+fn unhurried() -> aws_sdk_s3::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
+}
+
 fn refused(report: &Report) -> String {
     format!("s3://{}/{}", report.bucket, line(&report.key, 300))
 }
@@ -73,6 +89,7 @@ async fn at_once(s3: &Client, report: &Report, package: Vec<u8>) -> Result<Optio
     for (name, value) in metadata(report) {
         request = request.metadata(name, value);
     }
+    let request = request.customize().config_override(unhurried());
     let answer = request.send().await.map_err(Error::aws(refused(report)))?;
     Ok(answer.version_id().map(str::to_owned))
 }
@@ -137,8 +154,11 @@ async fn part(
         .bucket(&report.bucket)
         .key(&report.key)
         .upload_id(id)
-        .part_number(number);
-    let answer = request.body(ByteStream::from(content)).send().await;
+        .part_number(number)
+        .body(ByteStream::from(content))
+        .customize()
+        .config_override(unhurried());
+    let answer = request.send().await;
     let answer = answer.map_err(Error::aws(format!("part {number} of {}", refused(report))))?;
     console.arrived(size);
     Ok(CompletedPart::builder()
