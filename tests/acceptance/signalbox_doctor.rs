@@ -302,6 +302,44 @@ async fn alarm_faults(hospital: &Hospital) {
     hospital
         .call("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": [name] }))
         .await;
+
+    // A group may list alarms of any name and kind.
+    let composite = "checkout-is-unwell";
+    let rule = format!("ALARM(\"{function}-errors\")");
+    let alarm = json!({ "AlarmName": composite, "AlarmRule": rule });
+    hospital.call("cloudwatch", "PutCompositeAlarm", alarm).await;
+    let (application, group) = (function, format!("{function}-live"));
+    let names = json!({ "applicationName": application, "deploymentGroupName": group });
+    let found = hospital.call("codedeploy", "GetDeploymentGroup", names).await;
+    let sound = found["deploymentGroupInfo"]["alarmConfiguration"].clone();
+    let list = async |name: &str| {
+        let mut listed = sound.clone();
+        listed["alarms"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "name": name }));
+        let input = json!({
+            "applicationName": application, "currentDeploymentGroupName": group, "alarmConfiguration": listed,
+        });
+        hospital.call("codedeploy", "UpdateDeploymentGroup", input).await;
+    };
+    list(composite).await;
+    let (code, found) = hospital.doctor().await;
+    assert_eq!(
+        (code, found),
+        (0, Findings::new()),
+        "a composite alarm of another name"
+    );
+    list("never-made").await;
+    let what = format!("wrong deployment-group {group}: its alarm never-made is not there");
+    hospital.finds(&what, "Deploy the application's stack").await;
+    let input = json!({
+        "applicationName": application, "currentDeploymentGroupName": group, "alarmConfiguration": sound,
+    });
+    hospital.call("codedeploy", "UpdateDeploymentGroup", input).await;
+    hospital
+        .call("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": [composite] }))
+        .await;
 }
 
 async fn pipeline_faults(hospital: &Hospital) {
