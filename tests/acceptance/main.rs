@@ -13,6 +13,7 @@
 mod approvals;
 mod browser;
 mod browser_look;
+mod change_sets;
 mod cli;
 mod conformance;
 mod delivery;
@@ -131,6 +132,9 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h15_two_triggers_for_one_upload_start_one_run,
             h16_a_failed_upload_starts_no_run,
             ledger_contract_holds_on_dynamodb,
+        },
+        change_sets::{
+            what_was_approved_is_released_whatever_was_prepared_since,
         },
         tracking::{
             h06_succeeded_before_started_keeps_the_final_state,

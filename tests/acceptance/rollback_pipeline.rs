@@ -11,6 +11,7 @@ use signalbox_local::install::{self, Installed, Plan};
 use signalbox_local::sample::{self, Behaviour};
 use signalbox_local_core::Cloud;
 
+use crate::change_sets;
 use crate::rollback_cloud::{RollbackCloud, cloud, ledger_of};
 use crate::world::{TEAM, World, until, zip_of};
 
@@ -44,9 +45,10 @@ impl Production {
     async fn make_pipeline(&self) {
         let action = |category: &str, provider: &str| json!({ "category": category, "owner": "AWS", "provider": provider, "version": "1" });
         let installed = &self.installed;
+        let change_set = change_sets::shipped_name(&self.cloud.running.paths.project);
         let stack = |mode: &str| {
             let mut configuration = json!({
-                "ActionMode": mode, "StackName": installed.function, "ChangeSetName": "signalbox",
+                "ActionMode": mode, "StackName": installed.function, "ChangeSetName": change_set,
             });
             if mode == "CHANGE_SET_REPLACE" {
                 configuration["TemplatePath"] = json!("SourceOutput::lambda-deployment-template.yaml");
@@ -62,6 +64,7 @@ impl Production {
             "stages": [
                 { "name": "Source", "actions": [{
                     "name": "Source", "actionTypeId": action("Source", "S3"), "runOrder": 1,
+                    "namespace": "SourceVariables",
                     "configuration": {
                         "S3Bucket": installed.source_bucket, "S3ObjectKey": install::source_key("production"),
                         "PollForSourceChanges": "false", "AllowOverrideForS3ObjectKey": "true",

@@ -89,7 +89,10 @@ pub(crate) fn confirm_older(
             "Nothing was decided yet."
         }
         (heading(link, title))
-        p { "If you approve this one, the older revision goes out first, and the newer one asks again afterwards." }
+        p {
+            "If you approve this one, the older revision goes out first, and the newer one asks again afterwards. A change \
+             set that was made for the newer one is void by then: it has to be uploaded once more."
+        }
         @if let Some(revision) = record.and_then(|record| record.evidence.revision.as_ref()) {
             dl { div { dt { "This revision" } dd { (shown(revision.as_str(), 300)) } } }
         }

@@ -26,7 +26,11 @@ locals {
     AfterAllowTrafficHook  = aws_cloudformation_stack.control_plane.outputs["AfterTrafficHookName"]
   }
 
-  change_set = "signalbox"
+  # Of each package's own: while one run waits for approval, the next one prepares its change set of the same stack,
+  # and what was approved must be what is executed. The package's ETag, and not the run's id: a rollback of a stage is a
+  # run of its own, with the source's variables of the run that it goes back to. Nor the version's id, which may have
+  # characters that a change set's name may not.
+  change_set = "signalbox-#{SourceVariables.ETag}"
 }
 
 resource "aws_codepipeline" "this" {
