@@ -25,8 +25,8 @@ variable "function_name" {
   default     = ""
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{0,40}$", var.function_name))
-    error_message = "At most 40 letters, digits, hyphens and underscores: other names are built from it."
+    condition     = can(regex("^$|^[A-Za-z][A-Za-z0-9-]{0,35}$", var.function_name))
+    error_message = "At most 36 letters, digits and hyphens, a letter first: it names a stack, and begins roles' names."
   }
 }
 

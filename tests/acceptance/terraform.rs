@@ -75,6 +75,10 @@ pub(crate) async fn production_is_installed_beside_a_second_pipeline_and_is_take
 async fn mistakes_must_be_refused(installation: &Installation) {
     let mistakes = [
         ("environment=qa", "The environment is staging or production"),
+        (
+            "function_name=my_function",
+            "At most 36 letters, digits and hyphens, a letter first",
+        ),
         ("timeout_in_minutes=4", "5 to 86400 minutes"),
         ("compute_type=SMALL", "such as BUILD_GENERAL1_SMALL"),
         ("approvers=[\"ann\"]", "Each approver is an e-mail address"),
@@ -189,7 +193,7 @@ async fn must_have_the_options(installation: &Installation) {
     assert!(text("VpcSubnetIds").starts_with("subnet-"), "{overrides}");
     assert!(text("VpcSecurityGroupIds").starts_with("sg-"), "{overrides}");
     assert!(
-        text("SigningProfileVersionArn").contains("orders_production"),
+        text("SigningProfileVersionArn").contains("/orders_production_"),
         "{overrides}"
     );
     let hook = "CodeDeployHook_orders-production-before-traffic";

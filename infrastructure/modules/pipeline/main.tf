@@ -20,8 +20,8 @@ locals {
     source    = "lambda-artifacts-${var.environment}-${local.account}"
     artifacts = "lambda-pipeline-${var.environment}-${local.account}"
     } : {
-    source    = "${lower(replace(local.function, "_", "-"))}-source-${local.account}"
-    artifacts = "${lower(replace(local.function, "_", "-"))}-artifacts-${local.account}"
+    source    = "${lower(local.function)}-source-${local.account}"
+    artifacts = "${lower(local.function)}-artifacts-${local.account}"
   }
   source_bucket   = coalesce(var.source_bucket_name, local.bucket_names.source)
   artifact_bucket = local.bucket_names.artifacts

@@ -13,7 +13,7 @@ resource "aws_iam_role" "stack" {
 }
 
 data "aws_iam_policy_document" "stack" {
-  # checkov:skip=CKV_AWS_356: DescribeAlarms, and the ec2 calls of a function in a VPC, know no resource
+  # checkov:skip=CKV_AWS_356: What is allowed on everything here knows no resource
   statement {
     sid = "Function"
     actions = [
@@ -90,13 +90,18 @@ data "aws_iam_policy_document" "stack" {
       "logs:CreateLogGroup",
       "logs:DeleteLogGroup",
       "logs:DeleteRetentionPolicy",
-      "logs:DescribeLogGroups",
       "logs:ListTagsForResource",
       "logs:PutRetentionPolicy",
       "logs:TagResource",
       "logs:UntagResource",
     ]
     resources = ["${local.arn.logs}:/aws/lambda/${local.function}", "${local.arn.logs}:/aws/lambda/${local.function}:*"]
+  }
+  # CloudFormation looks for its group among all of them: allowed on one group, it is allowed on none.
+  statement {
+    sid       = "FindLogs"
+    actions   = ["logs:DescribeLogGroups"]
+    resources = ["*"]
   }
   statement {
     sid = "DeadLetters"
@@ -137,12 +142,18 @@ data "aws_iam_policy_document" "stack" {
       "codedeploy:GetDeployment",
       "codedeploy:GetDeploymentGroup",
       "codedeploy:ListTagsForResource",
-      "codedeploy:StopDeployment",
       "codedeploy:TagResource",
       "codedeploy:UntagResource",
       "codedeploy:UpdateDeploymentGroup",
     ]
     resources = ["${local.arn.group}/*"]
+  }
+  # It has no resource type: on a group it would allow nothing, and an update that is cancelled could not stop its
+  # deployment.
+  statement {
+    sid       = "StopDeployments"
+    actions   = ["codedeploy:StopDeployment"]
+    resources = ["*"]
   }
   statement {
     sid = "Revisions"
@@ -169,16 +180,27 @@ data "aws_iam_policy_document" "stack" {
     }
   }
 
-  # A configuration's name is AWS's choice.
+  # There is no configuration yet to allow it on.
+  dynamic "statement" {
+    for_each = var.code_signing ? [1] : []
+
+    content {
+      sid       = "MakeCodeSigning"
+      actions   = ["lambda:CreateCodeSigningConfig"]
+      resources = ["*"]
+    }
+  }
+
+  # A configuration's name is AWS's choice. To put one on a function takes the right on both of them.
   dynamic "statement" {
     for_each = var.code_signing ? [1] : []
 
     content {
       sid = "CodeSigning"
       actions = [
-        "lambda:CreateCodeSigningConfig",
         "lambda:DeleteCodeSigningConfig",
         "lambda:GetCodeSigningConfig",
+        "lambda:PutFunctionCodeSigningConfig",
         "lambda:UpdateCodeSigningConfig",
       ]
       resources = ["arn:${local.partition}:lambda:${local.region}:${local.account}:code-signing-config:*"]

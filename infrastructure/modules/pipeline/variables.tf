@@ -9,6 +9,11 @@ variable "function_name" {
   description = "The application's function. Empty: lambda-function-{environment}."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^$|^[A-Za-z][A-Za-z0-9-]{0,35}$", var.function_name))
+    error_message = "At most 36 letters, digits and hyphens, a letter first: it names a stack, and begins roles' names."
+  }
 }
 
 variable "control_plane_name" {

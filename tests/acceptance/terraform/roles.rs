@@ -6,13 +6,16 @@ use super::installation::Installation;
 use crate::world::World;
 
 /// What knows no resource, or whose resource has no name before it exists.
-const ON_EVERYTHING: [&str; 6] = [
+const ON_EVERYTHING: [&str; 9] = [
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
     "cloudwatch:GetMetricStatistics",
+    "codedeploy:StopDeployment",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
+    "lambda:CreateCodeSigningConfig",
+    "logs:DescribeLogGroups",
 ];
 
 /// Permissions that are no operations of a service's model: of the service authorisation reference.
