@@ -9,6 +9,7 @@ use signalbox_decision::rollback::{
     self, AlarmNow, Begun, Decision, Deployment, Facts, Group, Overtaken, Status,
 };
 use signalbox_decision::timeline::State;
+use signalbox_decision::validation::preflight::Override;
 use signalbox_ledger::ClaimKey;
 
 use crate::aws::Aws;
@@ -39,7 +40,7 @@ fn deployment(aws: &Aws, at: usize, mutant: bool) -> Deployment {
         },
         is_rollback: it.undoes.is_some() && !mutant,
         by_stack: false,
-        alarms_overridden: false,
+        overrides: Override::None,
         created: it.created,
         completed: it.ended,
         function: FunctionName::new("app").unwrap(),

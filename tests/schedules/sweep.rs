@@ -9,6 +9,7 @@ use signalbox_decision::approval::quorum::Vote;
 use signalbox_decision::sweep::releases::{Group, RedAlarm, Release, is_behind, unheard};
 use signalbox_decision::sweep::{Do, Found, Links, Rules, Run, Waiting, behind, decide};
 use signalbox_decision::timeline::{State, Subject, tell};
+use signalbox_decision::validation::preflight::Override;
 use signalbox_ledger::{ApprovalKey, ClaimKey};
 
 use crate::approvals::{approval_of, asking_name, keys, policy, request_approval};
@@ -32,7 +33,7 @@ pub(crate) fn releases(aws: &Aws) -> Group {
                 id: it.id.clone(),
                 state: it.state.clone(),
                 is_rollback: it.undoes.is_some(),
-                alarms_overridden: false,
+                overrides: Override::None,
                 created: it.created,
                 ended: it.ended,
             })

@@ -16,6 +16,7 @@ use signalbox_decision::timeline::RolledBack;
 use signalbox_ledger::{BadVersion, ClaimKey};
 use tracing::warn;
 
+use crate::again::again;
 use crate::app::App;
 use crate::error::Error;
 use crate::once::{Claimed, once};
@@ -41,7 +42,7 @@ pub(crate) struct After<'a> {
 pub(crate) async fn follow(app: &App, after: &After<'_>, invocation: &Invocation) -> Result<(), Error> {
     let back = after.back();
     let plan = match &back {
-        Some(back) => match stack::plan(app, back).await {
+        Some(back) => match again(async || stack::plan(app, back).await).await {
             // The alias is back. People are told that the stack is not, and why.
             Err(Error::Aws { call, failure }) => {
                 warn!(call, %failure, "the stack does not follow by itself");

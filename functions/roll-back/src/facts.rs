@@ -2,13 +2,14 @@
 
 use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentOutput;
 use aws_sdk_codedeploy::types::{
-    DeploymentCreator, DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange,
+    AlarmConfiguration, DeploymentCreator, DeploymentInfo, DeploymentStatus, RevisionLocation, TimeRange,
 };
 use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::moment;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::attribution::ReleaseAction;
 use signalbox_decision::rollback::{Begun, Deployment, Facts, Overtaken, ROLLBACK_MARK, Status};
+use signalbox_decision::validation::preflight::Override;
 use signalbox_events::appspec::AppSpec;
 
 use crate::app::App;
@@ -205,6 +206,17 @@ async fn recent_infos(
     Ok(recent)
 }
 
+/// The group's newest deployment of the last days.
+pub(crate) async fn newest_id(
+    app: &App,
+    group: &DeploymentGroupName,
+    now: Timestamp,
+) -> Result<Option<DeploymentId>, Error> {
+    let infos = recent_infos(app, group, now).await?;
+    let newest = infos.first().and_then(|info| info.deployment_id());
+    Ok(newest.and_then(|id| DeploymentId::new(id).ok()))
+}
+
 /// The deployments that an alarm of now could still speak of: under way, or within the bake window.
 async fn recent_ids(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Vec<String>, Error> {
     let start = now
@@ -286,7 +298,7 @@ pub(crate) async fn deployment(app: &App, id: &str) -> Result<Deployment, Error>
         status: status(info.status()),
         is_rollback: is_rollback(info),
         by_stack: info.creator() == Some(&DeploymentCreator::CloudFormation),
-        alarms_overridden: info.override_alarm_configuration().is_some_and(|c| !c.enabled()),
+        overrides: Override::of(info.override_alarm_configuration().map(overrides)),
         created: time(info.create_time()),
         completed: info.complete_time().map(|at| time(Some(at))),
         function: spec.function,
@@ -294,6 +306,11 @@ pub(crate) async fn deployment(app: &App, id: &str) -> Result<Deployment, Error>
         from: spec.current,
         to: spec.target,
     })
+}
+
+fn overrides(configuration: &AlarmConfiguration) -> (bool, Vec<String>) {
+    let names = configuration.alarms().iter().filter_map(|alarm| alarm.name());
+    (configuration.enabled(), names.map(str::to_owned).collect())
 }
 
 fn content(revision: &RevisionLocation) -> Option<&str> {

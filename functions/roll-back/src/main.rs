@@ -1,6 +1,7 @@
 //! Turns an alarm, or a person's command, into a stopped deployment, a redeployment, or a reason to do nothing.
 
 mod aftermath;
+mod again;
 mod alarms;
 mod app;
 mod effects;

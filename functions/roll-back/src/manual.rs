@@ -14,6 +14,7 @@ use signalbox_decision::rollback::command::{Command, Person, Request};
 use signalbox_decision::rollback::manual::{Decision, decide};
 use signalbox_decision::rollback::words::{Action, Cause, transition_reason};
 use signalbox_decision::rollback::{Deployment, Status};
+use signalbox_decision::validation::preflight::Override;
 use signalbox_ledger::{Allowed, ClaimKey};
 use tracing::info;
 
@@ -161,8 +162,8 @@ async fn redeploy(
     invocation: &Invocation,
 ) -> Result<Outcome, Error> {
     let facts = &found.facts;
-    let newest = facts.newest.as_ref().map_or("none", |newest| newest.id.as_str());
-    // The same command sent twice finds the same newest deployment; one sent later finds another.
+    let newest = found.known.as_ref().map_or("none", |newest| newest.id.as_str());
+    // The same command sent twice finds the same newest deployment; one sent after another release, a newer one.
     let claimed = Claimed {
         key: ClaimKey::new("redeploy-by-hand", format!("{}/{newest}/{to}", found.group)),
         what: found.group.as_str(),
@@ -178,13 +179,17 @@ async fn redeploy(
     };
     let made = once(app, claimed, invocation, async |_| create(app, &way).await).await?;
     let by = deployment_id(&made)?;
-    // Where nobody knows which deployment brought it, what follows is kept under the one that takes it away.
+    // It may have been released long ago.
+    let brought = |known: &Deployment| known.status == Status::Succeeded && known.to == *from;
+    let undone = undone.or_else(|| found.known.clone().filter(brought));
+    // Where nobody knows which deployment brought it, what follows is kept under the one that takes it away; and a
+    // stack, if there is one, is asked about.
     let undone = undone.unwrap_or_else(|| Deployment {
         id: by.clone(),
         status: Status::Succeeded,
         is_rollback: false,
-        by_stack: false,
-        alarms_overridden: false,
+        by_stack: true,
+        overrides: Override::None,
         created: invocation.now,
         completed: None,
         function: facts.function.clone(),

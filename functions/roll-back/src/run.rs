@@ -11,6 +11,7 @@ use signalbox_decision::timeline::{RolledBack, Subject, Timeline};
 use signalbox_ledger::Saved;
 use tracing::warn;
 
+use crate::again::again;
 use crate::app::App;
 use crate::error::Error;
 use crate::facts::time;
@@ -22,19 +23,23 @@ pub(crate) type Attributed = Result<Run, String>;
 const TRIES: usize = 10;
 
 /// The newest action executions of the pipeline, of which some may be the release stage's.
+///
+/// Asked again where AWS does not answer: that a deployment is itself a rollback, of a stage, only its run tells.
 pub(crate) async fn actions(app: &App) -> Result<Vec<ReleaseAction>, String> {
-    let answer = app
-        .pipelines
-        .list_action_executions()
-        .pipeline_name(app.config.pipeline.as_str())
-        .max_results(100)
-        .send()
-        .await
-        .map_err(|error| {
-            let cause = Error::aws("ListActionExecutions", &error).to_string();
-            warn!(cause, "no run can be named, nor marked");
-            cause
-        })?;
+    let list = async || {
+        app.pipelines
+            .list_action_executions()
+            .pipeline_name(app.config.pipeline.as_str())
+            .max_results(100)
+            .send()
+            .await
+            .map_err(|error| Error::aws("ListActionExecutions", &error))
+    };
+    let answer = again(list).await.map_err(|error| {
+        let cause = error.to_string();
+        warn!(cause, "no run can be named, nor marked");
+        cause
+    })?;
     let stage = Some(app.config.release_stage.as_str());
     let of_stage = answer
         .action_execution_details()
@@ -64,18 +69,20 @@ pub(crate) async fn of_deployment(
             app.config.pipeline, app.config.release_stage
         )
     })?;
-    let answer = app
-        .pipelines
-        .get_pipeline_execution()
-        .pipeline_name(app.config.pipeline.as_str())
-        .pipeline_execution_id(execution.as_str())
-        .send()
-        .await
-        .map_err(|error| {
-            let cause = Error::aws("GetPipelineExecution", &error).to_string();
-            warn!(cause, "the run cannot be named, nor marked");
-            cause
-        })?;
+    let get = async || {
+        app.pipelines
+            .get_pipeline_execution()
+            .pipeline_name(app.config.pipeline.as_str())
+            .pipeline_execution_id(execution.as_str())
+            .send()
+            .await
+            .map_err(|error| Error::aws("GetPipelineExecution", &error))
+    };
+    let answer = again(get).await.map_err(|error| {
+        let cause = error.to_string();
+        warn!(cause, "the run cannot be named, nor marked");
+        cause
+    })?;
     let run = answer
         .pipeline_execution()
         .ok_or_else(|| format!("CodePipeline says nothing about run {execution}"))?;

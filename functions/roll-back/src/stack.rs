@@ -22,7 +22,7 @@ use tracing::info;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::facts::deployment;
+use crate::facts::{deployment, newest_id};
 use crate::once::{Claimed, once};
 use crate::run::{self, Attributed};
 use crate::tell::publish;
@@ -34,13 +34,6 @@ const FAREWELL: SignedDuration = SignedDuration::from_secs(12);
 const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
 /// Between two looks at what somebody else is doing.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Between two attempts to learn what the plan rests on, each of them the SDK's own retries already. No longer in
-/// all: the alias is back, and people wait to hear so.
-const PLAN_AGAIN: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
 /// How many deployments back the one of the good version is looked for.
 const FARTHEST: usize = 20;
 
@@ -56,27 +49,12 @@ pub(crate) struct Back<'a> {
     pub(crate) since: Timestamp,
 }
 
-/// Decides how the stack follows, and asks again for a while where AWS does not answer.
+/// Decides how the stack follows.
 pub(crate) async fn plan(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
-    for pause in PLAN_AGAIN {
-        match plan_now(app, back).await {
-            Err(Error::Aws { call, failure }) if failure.retryable => {
-                info!(call, %failure, "how the stack follows is asked again");
-                tokio::time::sleep(pause).await;
-            }
-            plan => return plan,
-        }
-    }
-    plan_now(app, back).await
-}
-
-/// Only read while the undone deployment's run is still the newest thing that
-/// happened to the stack, which the arbiter has made sure of.
-async fn plan_now(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
     if !back.undone.by_stack {
         return Ok(StackBack::NotNeeded);
     }
-    let (pipeline, runs) = tokio::try_join!(declaration(app), runs(app))?;
+    let (pipeline, runs, newer) = tokio::try_join!(declaration(app), runs(app), newer(app, back))?;
     let target = target(app, back, &runs).await?;
     let bad = back.run.as_ref().ok().map(|run| &run.execution);
     let is_other = |run: &&PipelineExecutionSummary| {
@@ -99,6 +77,7 @@ async fn plan_now(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
             })
             .collect(),
         target,
+        newer,
         others: others
             .filter_map(|run| ExecutionId::new(run.pipeline_execution_id()?).ok())
             .collect(),
@@ -116,6 +95,13 @@ fn stack_action(action: &ActionDeclaration) -> Option<StackAction> {
         stack: configuration.get("StackName")?.clone(),
         change_set: configuration.get("ChangeSetName").cloned(),
     })
+}
+
+/// The group's newest deployment, where it is neither the undone one nor the one that takes it back: also a stage's
+/// own rollback, when it is done, so that it is not asked for again.
+async fn newer(app: &App, back: &Back<'_>) -> Result<Option<DeploymentId>, Error> {
+    let newest = newest_id(app, back.group, Timestamp::now()).await?;
+    Ok(newest.filter(|newest| *newest != back.undone.id && newest != back.by))
 }
 
 async fn declaration(app: &App) -> Result<PipelineDeclaration, Error> {
@@ -196,45 +182,94 @@ pub(crate) fn in_words(back: &Back<'_>, plan: &StackBack) -> Option<String> {
     }
 }
 
-/// Carries the plan out; where a person has to, the notice has said so.
+/// Sees to it that the good version came back, and carries the plan out; where a person has to, the notice has said
+/// so.
 pub(crate) async fn follow(
     app: &App,
     back: &Back<'_>,
     plan: &StackBack,
     invocation: &Invocation,
 ) -> Result<(), Error> {
+    let Deployment {
+        function, to: bad, ..
+    } = back.undone;
+    if let Err(cause) = redeployed(app, back, invocation).await {
+        let title = format!("Needs a person: version {bad} of {function} may still have its traffic");
+        let body = format!(
+            "Deployment {} was to bring version {} of {function} back: {}.\n\nLook at the alias {}, and shift it by \
+             hand.\n",
+            back.by,
+            back.good,
+            shown(&cause.to_string(), 1000),
+            back.undone.alias,
+        );
+        return given_up(app, back, "page-redeployment", (title, body), cause, invocation).await;
+    }
     let StackBack::RollBackStages { target, stages } = plan else {
         return Ok(());
     };
-    match roll_back(app, back, target, stages, invocation).await {
-        Ok(()) => Ok(()),
-        Err(Error::Unsettled(reason)) if invocation.now.duration_since(back.since) < LAST_TRY => {
-            Err(Error::Unsettled(reason))
-        }
-        Err(cause) => {
-            let claimed = Claimed {
-                key: ClaimKey::new("page-stack", back.undone.id.as_str()),
-                what: back.undone.id.as_str(),
-                payload: "",
-            };
-            once(app, claimed, invocation, async |_| {
-                let body = format!(
-                    "The alias of {} is back on version {}, and its stack still says version {}: {}.\n\nBring the stack \
-                     back with the next run, or roll these stages of pipeline {} back to run {target}: {stages:?}.\n",
-                    back.undone.function,
-                    back.good,
-                    back.undone.to,
-                    shown(&cause.to_string(), 1000),
-                    app.config.pipeline,
-                );
-                let title = format!("Needs a person: the stack of {} is apart", back.undone.function);
-                publish(app, &title, &body).await?;
-                Ok("paged".to_owned())
-            })
-            .await?;
-            Err(cause)
-        }
+    if let Err(cause) = roll_back(app, back, target, stages, invocation).await {
+        let title = format!("Needs a person: the stack of {function} is apart");
+        let body = format!(
+            "The alias of {function} is back on version {}, and its stack still says version {bad}: {}.\n\nBring the \
+             stack back with the next run, or roll these stages of pipeline {} back to run {target}: {stages:?}.\n",
+            back.good,
+            shown(&cause.to_string(), 1000),
+            app.config.pipeline,
+        );
+        return given_up(app, back, "page-stack", (title, body), cause, invocation).await;
     }
+    Ok(())
+}
+
+/// What is only not settled yet is tried again with the event; of anything else a person is told, once.
+async fn given_up(
+    app: &App,
+    back: &Back<'_>,
+    kind: &'static str,
+    (title, body): (String, String),
+    cause: Error,
+    invocation: &Invocation,
+) -> Result<(), Error> {
+    let may_settle = match &cause {
+        Error::Unsettled(_) => true,
+        Error::Aws { failure, .. } => failure.retryable,
+        _ => false,
+    };
+    if may_settle && invocation.now.duration_since(back.since) < LAST_TRY {
+        return Err(cause);
+    }
+    let claimed = Claimed {
+        key: ClaimKey::new(kind, back.undone.id.as_str()),
+        what: back.undone.id.as_str(),
+        payload: "",
+    };
+    once(app, claimed, invocation, async |_| {
+        publish(app, &title, &body).await?;
+        Ok("paged".to_owned())
+    })
+    .await?;
+    Err(cause)
+}
+
+/// Waits for the end of the deployment that brings the good version back.
+async fn redeployed(app: &App, back: &Back<'_>, invocation: &Invocation) -> Result<(), Error> {
+    let failed = |problem: &str| {
+        Err(Error::Deployment {
+            deployment: back.by.to_string(),
+            problem: problem.to_owned(),
+        })
+    };
+    let limit = invocation.deadline - FAREWELL;
+    wait(limit, "the redeployment to end", async || {
+        match deployment(app, back.by.as_str()).await?.status {
+            Status::InFlight => Ok(None),
+            Status::Succeeded => Ok(Some(())),
+            Status::Failed => failed("it failed"),
+            Status::Stopped => failed("it was stopped"),
+        }
+    })
+    .await
 }
 
 async fn roll_back(
@@ -245,22 +280,18 @@ async fn roll_back(
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let limit = invocation.deadline - FAREWELL;
-    wait(limit, "the redeployment to end", async || {
-        match deployment(app, back.by.as_str()).await?.status {
-            Status::InFlight => Ok(None),
-            Status::Succeeded => Ok(Some(())),
-            Status::Failed | Status::Stopped => Err(Error::Deployment {
-                deployment: back.by.to_string(),
-                problem: "it did not bring the good version back".to_owned(),
-            }),
-        }
-    })
-    .await?;
     for (at, stage) in stages.iter().enumerate() {
         wait(limit, "the stage to be free", async || {
             Ok((!is_running(app, stage).await?).then_some(()))
         })
         .await?;
+        // It may have been long.
+        if let Some(newer) = newer(app, back).await? {
+            return Err(Error::Deployment {
+                deployment: newer.to_string(),
+                problem: "it has come since, and is not taken away".to_owned(),
+            });
+        }
         let claimed = Claimed {
             key: ClaimKey::new("rollback-stage", format!("{}/{stage}", back.undone.id)),
             what: back.undone.id.as_str(),

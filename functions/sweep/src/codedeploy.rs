@@ -2,7 +2,7 @@
 //! interest.
 
 use aws_sdk_codedeploy::operation::list_deployment_groups::ListDeploymentGroupsError;
-use aws_sdk_codedeploy::types::{DeploymentGroupInfo, DeploymentInfo, TimeRange};
+use aws_sdk_codedeploy::types::{AlarmConfiguration, DeploymentGroupInfo, DeploymentInfo, TimeRange};
 use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::{aws_failure, moment, unless_missing};
@@ -10,6 +10,7 @@ use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::ROLLBACK_MARK;
 use signalbox_decision::sweep::releases::{Group, Release};
 use signalbox_decision::timeline::State;
+use signalbox_decision::validation::preflight::Override;
 
 use crate::app::App;
 use crate::error::Error;
@@ -159,10 +160,13 @@ fn release(info: &DeploymentInfo) -> Option<Release> {
         id: DeploymentId::new(info.deployment_id()?).ok()?,
         state: State::of(info.status()?.as_str()),
         is_rollback: by_itself || by_us,
-        alarms_overridden: info
-            .override_alarm_configuration()
-            .is_some_and(|configuration| !configuration.enabled()),
+        overrides: Override::of(info.override_alarm_configuration().map(overrides)),
         created: moment(info.create_time()?)?,
         ended: info.complete_time().and_then(moment),
     })
+}
+
+fn overrides(configuration: &AlarmConfiguration) -> (bool, Vec<String>) {
+    let names = configuration.alarms().iter().filter_map(|alarm| alarm.name());
+    (configuration.enabled(), names.map(str::to_owned).collect())
 }

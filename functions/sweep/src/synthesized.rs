@@ -100,6 +100,8 @@ mod tests {
     use signalbox_events::codepipeline::{Change, PipelineEvent};
     use signalbox_events::envelope::Envelope;
 
+    use signalbox_decision::validation::preflight::Override;
+
     use super::*;
 
     fn approval() -> ApprovalAction {
@@ -152,7 +154,7 @@ mod tests {
             id: DeploymentId::new("d-DRP6JOAN4").unwrap(),
             state: State::Stopped,
             is_rollback: false,
-            alarms_overridden: false,
+            overrides: Override::None,
             created: "2026-05-29T13:55:00Z".parse().unwrap(),
             ended: Some("2026-05-29T14:04:45.5Z".parse().unwrap()),
         }

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::VersionNumber;
-use signalbox_decision::validation::canary::{Version, canary};
+use signalbox_decision::validation::canary::{Durations, Version, canary, of_one_window};
 use signalbox_decision::validation::policy::{CustomKind, CustomMetric, Policy};
 use signalbox_decision::validation::{Finding, Verdict};
 use tokio::time::Instant;
@@ -32,8 +32,13 @@ pub(crate) async fn check(app: &App, policy: &Policy, subject: &Subject, since: 
                 None => None,
             }
         });
-        let (old, old_trouble) = old.map_or((None, Vec::new()), |(old, trouble)| (Some(old), trouble));
-        let (new, mut trouble) = new;
+        let (mut new, new_durations, mut trouble) = new;
+        let mut old_trouble = Vec::new();
+        let old = old.map(|(mut old, old_durations, trouble)| {
+            (new.durations_ms, old.durations_ms) = of_one_window(&new_durations, &old_durations);
+            old_trouble = trouble;
+            old
+        });
         let mut finding = canary(&new, old.as_ref(), &policy.canary);
         if finding.verdict != Verdict::Inconclusive || Instant::now() + STEP > patience {
             trouble.extend(old_trouble);
@@ -54,23 +59,21 @@ async fn version(
     policy: &Policy,
     version: &VersionNumber,
     since: Timestamp,
-) -> (Version, Vec<String>) {
+) -> (Version, Durations, Vec<String>) {
     let mut trouble = Vec::new();
     let logs = Logs::of(app, Some(version));
     let (metrics, durations) = tokio::join!(metrics(app, policy, version, since), logs.durations(since));
-    let mut found = metrics.unwrap_or_else(|why| {
+    let found = metrics.unwrap_or_else(|why| {
         warn!(cause = why, %version, "the metrics cannot be read");
         trouble.push(format!("the metrics cannot be read ({why})"));
         Version::default()
     });
-    match durations {
-        Ok(durations) => found.durations_ms = durations,
-        Err(why) => {
-            warn!(cause = why, %version, "the durations cannot be read");
-            trouble.push(format!("the durations cannot be read ({why})"));
-        }
-    }
-    (found, trouble)
+    let durations = durations.unwrap_or_else(|why| {
+        warn!(cause = why, %version, "the durations cannot be read");
+        trouble.push(format!("the durations cannot be read ({why})"));
+        Durations::default()
+    });
+    (found, durations, trouble)
 }
 
 async fn metrics(

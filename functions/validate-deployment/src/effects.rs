@@ -23,6 +23,8 @@ const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 const REPORT: &str = "validation";
 /// The ledger's kind of verdicts, by what was asked: a delivery that comes again finds it.
 const VERDICT: &str = "validation-verdict";
+/// What the hook before traffic leaves to the one after it.
+const NOTES: &str = "validation-notes";
 
 /// What CodePipeline takes of a summary or a message (API reference of `ExecutionDetails`,
 /// `FailureDetails`), in characters.
@@ -71,15 +73,14 @@ fn report_name(subject: &str, hook: Hook) -> String {
 }
 
 /// Keeps the report and the verdict. A report that was told and cannot be kept stands all the same.
-pub(crate) async fn keep(app: &App, asked: &Asked, report: &Report, notes: &Notes, invocation: &Invocation) {
+pub(crate) async fn keep(app: &App, asked: &Asked, report: &Report, invocation: &Invocation) {
     let (now, expires) = (invocation.now, invocation.now.saturating_add(KEPT).ok());
     let subject = match asked {
         Asked::Hook { deployment, .. } => deployment.as_str(),
         Asked::Job { id, .. } => id,
     };
     let record = json!({
-        "hook": app.config.hook.to_string(), "at": now, "ended": Timestamp::now(), "report": report,
-        "excused": notes.excused(),
+        "hook": app.config.hook.to_string(), "at": now, "report": report,
     });
     let name = report_name(subject, app.config.hook);
     let verdict = json!(report.verdict.to_string());
@@ -87,6 +88,34 @@ pub(crate) async fn keep(app: &App, asked: &Asked, report: &Report, notes: &Note
         if let Err(error) = app.ledger.put_value(kind, &name, value, now, expires).await {
             warn!(cause = %error, kind, "the report could not be kept");
         }
+    }
+}
+
+/// Keeps what the hook after traffic has to know: when this one was done, and which requests were meant to be refused.
+/// Before the report, whose answer may be lost: the deployment then goes on all the same.
+pub(crate) async fn note(app: &App, asked: &Asked, notes: &Notes, invocation: &Invocation) {
+    let (Asked::Hook { deployment, .. }, Hook::BeforeAllowTraffic) = (asked, app.config.hook) else {
+        return;
+    };
+    let expires = invocation.now.saturating_add(KEPT).ok();
+    let name = report_name(deployment.as_str(), app.config.hook);
+    let add = |found: Option<Value>| {
+        // An earlier try's requests are in the log as well.
+        let mut excused = notes.excused();
+        let earlier = found.and_then(|found| found.get("excused").cloned());
+        excused.extend(
+            earlier
+                .and_then(|ids| serde_json::from_value::<Vec<String>>(ids).ok())
+                .unwrap_or_default(),
+        );
+        json!({ "ended": Timestamp::now(), "excused": excused })
+    };
+    let kept = app
+        .ledger
+        .change_value(NOTES, &name, add, invocation.now, expires)
+        .await;
+    if let Err(error) = kept {
+        warn!(cause = %error, "what the next hook has to know could not be kept");
     }
 }
 
@@ -100,11 +129,7 @@ pub(crate) struct Before {
 
 pub(crate) async fn before(app: &App, deployment: &str, now: Timestamp) -> Result<Before, Error> {
     let name = report_name(deployment, Hook::BeforeAllowTraffic);
-    let found = app
-        .ledger
-        .get_value(REPORT, &name, now)
-        .await?
-        .unwrap_or_default();
+    let found = app.ledger.get_value(NOTES, &name, now).await?.unwrap_or_default();
     let part = |name: &str| found.get(name).cloned().unwrap_or(Value::Null);
     Ok(Before {
         ended: serde_json::from_value(part("ended")).ok(),

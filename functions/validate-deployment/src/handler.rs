@@ -121,12 +121,13 @@ async fn conclude(
             Report::broken_off(notes.findings(), error.to_string())
         }
     };
+    effects::note(app, asked, notes, invocation).await;
     let told = effects::report(app, asked, &report).await?;
     info!(verdict = %report.verdict, findings = ?report.findings, reported = ?told, "reported");
     // The numbers are for people who look later. They come after the verdict, so that nothing slow can keep
     // it from being told in time; and only with the one that stands.
     if told == Told::Accepted {
-        effects::keep(app, asked, &report, notes, invocation).await;
+        effects::keep(app, asked, &report, invocation).await;
         publish::publish(app, &report).await;
     }
     Ok(Outcome {

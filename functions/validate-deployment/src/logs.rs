@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::VersionNumber;
 use signalbox_decision::validation::LogFacts;
+use signalbox_decision::validation::canary::Durations;
 use signalbox_decision::validation::lines::{REPORTS, reported};
 use signalbox_decision::validation::policy::LogRules;
 
@@ -111,13 +112,16 @@ impl<'a> Logs<'a> {
     }
 
     /// How long the version's invocations took since then, without those that started an environment.
-    pub(crate) async fn durations(&self, since: Timestamp) -> Result<Vec<f64>, String> {
-        let mut durations = Vec::new();
-        self.read(since, &REPORTS, |_, message| {
-            if let Some(reported) = reported(message).filter(|reported| !reported.cold) {
-                durations.push(reported.millis);
+    pub(crate) async fn durations(&self, since: Timestamp) -> Result<Durations, String> {
+        let mut durations = Durations::default();
+        self.read(since, &REPORTS, |event, message| {
+            if let (Some(at), Some(reported)) = (event.timestamp(), reported(message))
+                && !reported.cold
+            {
+                durations.lines.push((at, reported.millis));
             }
-            durations.len() < MAX_DURATIONS
+            durations.is_cut = durations.lines.len() >= MAX_DURATIONS;
+            !durations.is_cut
         })
         .await?;
         Ok(durations)

@@ -95,7 +95,7 @@ pub(crate) async fn send(app: &App, policy: &Policy, qualifier: &str, payload: &
                 function_ms: reported.map(|reported| reported.millis),
             },
         },
-        request: request_of(&tail).map(str::to_owned),
+        request: request_of(&tail),
         version: answer
             .executed_version()
             .and_then(|version| VersionNumber::new(version).ok()),

@@ -78,7 +78,10 @@ impl Subject {
                 alias: spec.alias,
                 version: spec.target,
                 is_rollback: is_rollback(info),
-                overrides: overrides(info.override_alarm_configuration()),
+                overrides: Override::of(
+                    info.override_alarm_configuration()
+                        .map(|configuration| (configuration.enabled(), names(configuration))),
+                ),
                 made_by: made_by(info),
             },
         })
@@ -101,14 +104,6 @@ fn made_by(info: &DeploymentInfo) -> String {
     match info.description() {
         Some(description) => format!("{creator}: {description}"),
         None => creator.to_owned(),
-    }
-}
-
-fn overrides(configuration: Option<&AlarmConfiguration>) -> Override {
-    match configuration {
-        None => Override::None,
-        Some(configuration) if !configuration.enabled() => Override::All,
-        Some(configuration) => Override::AllBut(names(configuration)),
     }
 }
 

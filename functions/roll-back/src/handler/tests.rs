@@ -136,7 +136,7 @@ async fn h92_what_finishes_during_the_call_is_taken_back_by_one_redeployment() {
     for after in [1, 62] {
         let outcome = case.deliver(after).await.unwrap().unwrap();
         assert!(
-            matches!(&outcome, Outcome::Redeployed { undone, deployment } if undone == "d-BAD" && deployment == "d-BACK"),
+            matches!(&outcome, Outcome::Redeployed { undone, deployment } if undone == "d-BAD" && deployment == "d-BACK1"),
             "{outcome:?}"
         );
     }

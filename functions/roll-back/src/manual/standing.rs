@@ -22,6 +22,8 @@ const COMMANDS: usize = 20;
 pub(crate) struct Found {
     pub(crate) group: DeploymentGroupName,
     pub(crate) facts: manual::Facts,
+    /// The newest deployment, however old: where there was none lately, the last one that succeeded.
+    pub(crate) known: Option<Deployment>,
     pub(crate) run: Attributed,
 }
 
@@ -102,6 +104,7 @@ pub(crate) async fn find(
             standing,
             newest: recent.newest,
         },
+        known,
         run: recent.run,
     }))
 }

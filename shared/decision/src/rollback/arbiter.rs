@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{AlarmNow, Deployment, Facts, Overtaken, Status};
 use super::good::good_version;
+use super::mapping::Link;
 use crate::names::{AlarmName, DeploymentId, VersionNumber};
 
 /// What to do.
@@ -54,6 +55,10 @@ pub enum Decision {
     },
 }
 
+/// An alarm still speaks of a deployment that was stopped when it fires no later than this after the stop: no new
+/// traffic comes to what was stopped, but metrics are late, and an alarm looks back over its periods.
+const AFTERGLOW: SignedDuration = SignedDuration::from_mins(15);
+
 /// Decides what `alarm` means, at `now`. `bake` is how long after its success a deployment is still
 /// taken to be the cause of an alarm.
 pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
@@ -81,10 +86,20 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             "deployment group {group} has had no deployment that alarms could speak of"
         ));
     };
+    // Where only a child of a composite alarm is the group's, an override of the group's alarms is about the child.
+    let judged = match &facts.link {
+        Some(Link::Child(child)) => child,
+        _ => alarm,
+    };
     if newest.is_rollback {
         if let Some(undone) = &facts.undone
+            && undone.status != Status::Failed
+            && !undone.overrides.covers(judged.as_str())
             && speaks_of(state, undone, bake)
         {
+            if let Some(page) = failed_rollback(undone, newest) {
+                return page;
+            }
             return Decision::ReportOnly {
                 deployment: Box::new(undone.clone()),
                 reason: format!("deployment {} rolls it back already", newest.id),
@@ -101,7 +116,7 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             newest.id
         ));
     }
-    if newest.alarms_overridden {
+    if newest.overrides.covers(judged.as_str()) {
         return nothing(format!(
             "the alarms are overridden for deployment {}: a person decided that",
             newest.id
@@ -152,17 +167,41 @@ fn begun_before(facts: &Facts) -> Option<Decision> {
     let newest = facts.newest.as_ref()?;
     if newest.is_rollback {
         let undone = facts.undone.as_ref().filter(is_begun)?;
+        if let Some(page) = failed_rollback(undone, newest) {
+            return Some(page);
+        }
         return Some(finish(undone, Some((newest.id.clone(), newest.to.clone()))));
     }
     (is_begun(&newest) && newest.status == Status::Stopped).then(|| finish(newest, None))
 }
 
-/// Whether the alarm fired while the deployment was under way, or within the bake window after its end.
+/// Where a rollback has failed or was stopped: the bad version may still have its traffic, and no rollback is rolled
+/// back, so that a person has to see to it.
+fn failed_rollback(undone: &Deployment, rollback: &Deployment) -> Option<Decision> {
+    let how = match rollback.status {
+        Status::Failed => "has failed",
+        Status::Stopped => "was stopped",
+        Status::InFlight | Status::Succeeded => return None,
+    };
+    Some(Decision::Page {
+        deployment: undone.id.clone(),
+        reason: format!(
+            "deployment {}, which was to take version {} of {} back, {how}: it may still have its traffic",
+            rollback.id, undone.to, undone.function
+        ),
+    })
+}
+
+/// Whether the alarm fired while the deployment was under way, or soon enough after its end.
 fn speaks_of(alarm: &AlarmNow, deployment: &Deployment, bake: SignedDuration) -> bool {
+    let window = match deployment.status {
+        Status::Stopped => bake.min(AFTERGLOW),
+        Status::InFlight | Status::Succeeded | Status::Failed => bake,
+    };
     let long_over = deployment
         .completed
-        .is_some_and(|completed| alarm.since.duration_since(completed) > bake);
-    !deployment.alarms_overridden && deployment.created <= alarm.since && !long_over
+        .is_some_and(|completed| alarm.since.duration_since(completed) > window);
+    deployment.created <= alarm.since && !long_over
 }
 
 fn after_success(newest: &Deployment, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::good::Candidate;
 use super::mapping::Link;
 use crate::names::{AlarmName, DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
+use crate::validation::preflight::Override;
 
 /// What CloudWatch says of the alarm now. Absent from [`Facts`]: the alarm no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,8 @@ pub struct Deployment {
     pub is_rollback: bool,
     /// Whether a stack's update made it: then the stack's idea of the alias goes with it.
     pub by_stack: bool,
-    /// Whether the group's alarms are overridden for it: a hotfix under a red alarm.
-    pub alarms_overridden: bool,
+    /// Which of the group's alarms are overridden for it: a hotfix under a red alarm.
+    pub overrides: Override,
     /// When it was asked for.
     pub created: Timestamp,
     /// When it ended, if it has.

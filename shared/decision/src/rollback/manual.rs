@@ -117,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::names::DeploymentId;
+    use crate::validation::preflight::Override;
 
     fn version(number: &str) -> VersionNumber {
         VersionNumber::new(number).unwrap()
@@ -128,7 +129,7 @@ mod tests {
             status,
             is_rollback: false,
             by_stack: false,
-            alarms_overridden: false,
+            overrides: Override::None,
             created: Timestamp::UNIX_EPOCH,
             completed: None,
             function: FunctionName::new("app").unwrap(),

@@ -9,7 +9,7 @@
 //! A stage that executes a change set cannot be repeated alone: executing it used it up. Then the stage that
 //! made the change set is repeated first.
 
-use crate::names::{ExecutionId, StageName};
+use crate::names::{DeploymentId, ExecutionId, StageName};
 
 /// An action of a stage that works on a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Facts {
     /// The run that brought the good version (for a rollback of a stage: the run that it repeated); else
     /// why it is not known.
     pub target: Result<ExecutionId, String>,
+    /// A deployment of the group that came after both the undone one and the one that took it back.
+    pub newer: Option<DeploymentId>,
     /// Runs that are under way, other than the one that brought the bad version.
     pub others: Vec<ExecutionId>,
 }
@@ -72,6 +74,10 @@ pub fn stack_back(release: &StageName, facts: &Facts) -> StackBack {
     let by_hand = |reason: String| StackBack::ByHand { reason };
     if !facts.by_stack {
         return StackBack::NotNeeded;
+    }
+    // An event may be tried again days later. What was released since is not to be taken away.
+    if let Some(newer) = &facts.newer {
+        return by_hand(format!("deployment {newer} has come since"));
     }
     if facts.is_parallel {
         return by_hand("the pipeline is in PARALLEL mode, which has no rollback of a stage".to_owned());
@@ -153,6 +159,7 @@ mod tests {
             is_parallel: false,
             stages,
             target: Ok(ExecutionId::new("aa").unwrap()),
+            newer: None,
             others: Vec::new(),
         }
     }
@@ -210,6 +217,9 @@ mod tests {
         let mut parallel = staging();
         parallel.is_parallel = true;
         assert!(by_hand(&parallel).contains("PARALLEL"));
+        let mut late = staging();
+        late.newer = Some(DeploymentId::new("d-NEXT").unwrap());
+        assert!(by_hand(&late).contains("d-NEXT has come since"));
         let mut unknown = staging();
         unknown.target = Err("nobody knows".to_owned());
         assert!(by_hand(&unknown).contains("nobody knows"));

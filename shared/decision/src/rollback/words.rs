@@ -267,6 +267,7 @@ mod tests {
     use super::*;
     use crate::names::FunctionName;
     use crate::rollback::facts::Status;
+    use crate::validation::preflight::Override;
 
     fn deployment() -> Deployment {
         Deployment {
@@ -274,7 +275,7 @@ mod tests {
             status: Status::Stopped,
             is_rollback: false,
             by_stack: true,
-            alarms_overridden: false,
+            overrides: Override::None,
             created: Timestamp::UNIX_EPOCH,
             completed: None,
             function: FunctionName::new("app").unwrap(),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::names::{AlarmName, DeploymentGroupName, DeploymentId};
 use crate::timeline::State;
+use crate::validation::preflight::Override;
 
 /// A deployment, as CodeDeploy describes it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub struct Release {
     pub state: State,
     /// Whether it rolls another one back.
     pub is_rollback: bool,
-    /// Whether the group's alarms are overridden for it: a hotfix under a red alarm.
-    pub alarms_overridden: bool,
+    /// Which of the group's alarms are overridden for it: a hotfix under a red alarm.
+    pub overrides: Override,
     /// When it was asked for.
     pub created: Timestamp,
     /// When it ended, if it has.
@@ -94,7 +95,7 @@ fn open<'a>(now: Timestamp, bake: SignedDuration, group: &'a Group, alarm: &RedA
         .iter()
         .filter(|release| !release.is_rollback)
         .max_by_key(|release| release.created)?;
-    if release.alarms_overridden || alarm.since < release.created {
+    if release.overrides.covers(alarm.name.as_str()) || alarm.since < release.created {
         return None;
     }
     if !release.state.is_final() {

@@ -28,11 +28,46 @@ pub struct Version {
     pub custom: Vec<Vec<f64>>,
 }
 
+/// A version's durations, oldest first: when each was reported (milliseconds since 1970), and how long it took
+/// (milliseconds).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Durations {
+    /// Them.
+    pub lines: Vec<(i64, f64)>,
+    /// Whether there are more, which were not read.
+    pub is_cut: bool,
+}
+
+/// The durations of the time that both samples cover. Of a version with much traffic not all are read: the first
+/// minute of the one is not to be compared with all minutes of the other.
+#[must_use]
+pub fn of_one_window(new: &Durations, old: &Durations) -> (Vec<f64>, Vec<f64>) {
+    let end = |sample: &Durations| sample.lines.last().filter(|_| sample.is_cut).map(|(at, _)| *at);
+    let end = [end(new), end(old)].into_iter().flatten().min();
+    let start = [new, old]
+        .iter()
+        .filter_map(|sample| sample.lines.first())
+        .map(|(at, _)| *at)
+        .max()
+        // Where all was read, what came before the other version's first request is traffic as well.
+        .filter(|_| end.is_some());
+    let within = |sample: &Durations| {
+        let lines = sample.lines.iter();
+        lines
+            .filter(|(at, _)| start.is_none_or(|start| *at >= start) && end.is_none_or(|end| *at <= end))
+            .map(|(_, millis)| *millis)
+            .collect()
+    };
+    (within(new), within(old))
+}
+
 /// One comparison that was made.
 struct Test {
     what: String,
     numbers: String,
     p: f64,
+    /// The least `p` that samples of this size can come to, however different they are.
+    least: f64,
     matters: bool,
 }
 
@@ -68,6 +103,17 @@ pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
             Err(why) => lacking.push(why),
         }
     }
+    lacking.extend(
+        tests
+            .iter()
+            .filter(|test| cannot_tell(test, &tests, rules.alpha))
+            .map(|test| {
+                format!(
+                    "{} has too few values to tell: the least p that they can come to is {:.4}",
+                    test.what, test.least
+                )
+            }),
+    );
     let p_values: Vec<f64> = tests.iter().map(|test| test.p).collect();
     let unlikely = statistics::holm(&p_values, rules.alpha);
     let (mut worse, mut rest) = (Vec::new(), Vec::new());
@@ -101,6 +147,13 @@ pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
     finding(verdict, first + &rest)
 }
 
+/// Whether a test could not reject whatever the values were: what cannot fail does not pass either.
+fn cannot_tell(test: &Test, all: &[Test], alpha: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a handful of tests")]
+    let tests = all.len() as f64;
+    test.least > alpha / tests
+}
+
 /// Errors and throttles, as shares of what was asked.
 fn shares(new: &Version, old: &Version, rules: &Canary) -> Vec<Test> {
     let requests = |version: &Version| version.invocations.saturating_add(version.throttles);
@@ -123,6 +176,7 @@ fn shares(new: &Version, old: &Version, rules: &Canary) -> Vec<Test> {
             what: what.to_owned(),
             numbers: format!("{now:.2} % against {before:.2} %"),
             p: greater_share(new, old),
+            least: 0.0,
             matters: now > before && now - before >= rules.min_error_increase_percent,
         }
     })
@@ -155,6 +209,7 @@ fn durations(new: &Version, old: &Version, rules: &Canary, tests: &mut Vec<Test>
             what: format!("p{at}"),
             numbers: format!("{:.0} ms against {:.0} ms", found.new, found.old),
             p: found.p,
+            least: 0.0,
             matters: larger > 0.0
                 && larger >= rules.min_slowdown_ms
                 && larger >= found.old * rules.min_slowdown_percent / 100.0,
@@ -178,7 +233,7 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
         return Err(format!("{name} has no data of the {which} version"));
     }
     let turned = metric.worse == Worse::Lower;
-    let (now, before, p) = match metric.kind {
+    let (now, before, p, least) = match metric.kind {
         CustomKind::Count => {
             let hits = |values: &[f64], of: u64| whole(values.iter().sum()).min(of);
             let (a, b) = (hits(&new_values, new.1), hits(&old_values, old.1));
@@ -187,7 +242,7 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
             } else {
                 greater_share((a, new.1), (b, old.1))
             };
-            (percent(a, new.1), percent(b, old.1), p)
+            (percent(a, new.1), percent(b, old.1), p, 0.0)
         }
         CustomKind::Value => {
             let sign = |values: &[f64]| -> Vec<f64> {
@@ -199,7 +254,13 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
             let found = quantiles(&sign(&new_values), &sign(&old_values), 50)
                 .ok_or_else(|| format!("{name} has no data"))?;
             let back = if turned { -1.0 } else { 1.0 };
-            (found.new * back, found.old * back, found.p)
+            let least = quantiles(
+                &apart(old_values.len(), new_values.len()),
+                &apart(0, old_values.len()),
+                50,
+            );
+            let least = least.map_or(1.0, |found| found.p);
+            (found.new * back, found.old * back, found.p, least)
         }
     };
     let change = if turned { before - now } else { now - before };
@@ -212,8 +273,15 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
         what: name,
         numbers: format!("{now:.2}{unit} against {before:.2}{unit}"),
         p,
+        least,
         matters: change > 0.0 && change >= before.abs() * metric.min_change_percent / 100.0,
     })
+}
+
+/// So many values, all of them greater than what is below.
+fn apart(below: usize, count: usize) -> Vec<f64> {
+    let value = |at: usize| f64::from(u32::try_from(at).unwrap_or(u32::MAX));
+    (below..below + count).map(value).collect()
 }
 
 fn whole(sum: f64) -> u64 {

@@ -39,18 +39,28 @@ fn sound(millis: f64, cold: bool) -> Option<Reported> {
     (millis.is_finite() && millis >= 0.0).then_some(Reported { millis, cold })
 }
 
-/// The request that the last `REPORT` line of a log's tail is about.
+/// The request that the last report of a log's tail is about, in whichever of Lambda's formats.
 #[must_use]
-pub fn request_of(tail: &str) -> Option<&str> {
-    let (_, rest) = tail.rsplit_once("REPORT RequestId: ")?;
-    rest.split_whitespace().next()
+pub fn request_of(tail: &str) -> Option<String> {
+    if let Some((_, rest)) = tail.rsplit_once("REPORT RequestId: ") {
+        return rest.split_whitespace().next().map(str::to_owned);
+    }
+    let of_line = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let is_report = line.get("type").and_then(Value::as_str) == Some("platform.report");
+        let request = line.pointer("/record/requestId").and_then(Value::as_str)?;
+        is_report.then(|| request.to_owned())
+    };
+    tail.lines().rev().find_map(of_line)
 }
 
-/// The report at the end of a log's tail.
+/// The report at the end of a log's tail, in whichever of Lambda's formats.
 #[must_use]
 pub fn report_of(tail: &str) -> Option<Reported> {
-    let at = tail.rfind("REPORT RequestId: ")?;
-    reported(tail.get(at..)?.lines().next()?)
+    match tail.rfind("REPORT RequestId: ") {
+        Some(at) => reported(tail.get(at..)?.lines().next()?),
+        None => tail.lines().rev().find_map(reported),
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +108,11 @@ mod tests {
     #[test]
     fn a_tail_ends_with_the_request_that_it_is_of() {
         let tail = format!("START RequestId: 8f5c-1 Version: 3\nhello\nEND RequestId: 8f5c-1\n{REPORT}\n");
-        assert_eq!(request_of(&tail), Some("8f5c-1"));
+        assert_eq!(request_of(&tail).as_deref(), Some("8f5c-1"));
+        assert!(report_of(&tail).is_some());
+        let json = r#"{"time":"x","type":"platform.report","record":{"requestId":"8f5c-2","metrics":{"durationMs":8.25}}}"#;
+        let tail = format!("{{\"type\":\"platform.start\"}}\n{{\"level\":\"ERROR\"}}\n{json}\n");
+        assert_eq!(request_of(&tail).as_deref(), Some("8f5c-2"));
         assert!(report_of(&tail).is_some());
         assert_eq!((request_of("nothing"), report_of("nothing")), (None, None));
     }

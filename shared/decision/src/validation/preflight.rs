@@ -69,7 +69,19 @@ pub enum Override {
 }
 
 impl Override {
-    fn covers(&self, alarm: &str) -> bool {
+    /// From a deployment's `overrideAlarmConfiguration`: whether it is enabled, and the alarms that it lists.
+    #[must_use]
+    pub fn of(configuration: Option<(bool, Vec<String>)>) -> Self {
+        match configuration {
+            None => Self::None,
+            Some((false, _)) => Self::All,
+            Some((true, alarms)) => Self::AllBut(alarms),
+        }
+    }
+
+    /// Whether this alarm does not count.
+    #[must_use]
+    pub fn covers(&self, alarm: &str) -> bool {
         match self {
             Self::None => false,
             Self::All => true,

@@ -41,6 +41,8 @@ pub(super) struct Cloud {
     pub(super) deployments: Vec<Value>,
     pub(super) stopped: u32,
     pub(super) created: u32,
+    /// How deployments end that roll-back creates.
+    pub(super) redeployed: &'static str,
     pub(super) frozen: u32,
     pub(super) notices: Vec<String>,
     /// The version that the alias names.
@@ -51,6 +53,8 @@ pub(super) struct Cloud {
     pub(super) finishes_first: bool,
     /// The pipeline updates a stack by change sets; where not, it knows of none.
     pub(super) has_stack: bool,
+    /// Its deployments are recent enough to be listed.
+    pub(super) lists_recent: bool,
     /// Something is under way in every stage.
     pub(super) stage_is_busy: bool,
     /// The stages that were rolled back, in order.
@@ -90,12 +94,14 @@ impl Cloud {
             ],
             stopped: 0,
             created: 0,
+            redeployed: "Succeeded",
             frozen: 0,
             notices: Vec::new(),
             alias: 4,
             code: |version| format!("sha/{version}="),
             finishes_first: false,
             has_stack: false,
+            lists_recent: true,
             stage_is_busy: false,
             rolled_back: Vec::new(),
             two_groups: false,
@@ -141,7 +147,15 @@ impl Cloud {
             "BatchGetDeploymentGroups" => {
                 ok(json!({ "deploymentGroupsInfo": [group("app-live", "errors")] }))
             }
-            "GetDeploymentGroup" => ok(json!({ "deploymentGroupInfo": group("app-live", "errors") })),
+            "GetDeploymentGroup" => {
+                let mut group = group("app-live", "errors");
+                let succeeded = self.deployments.iter().filter(|one| one["status"] == "Succeeded");
+                let last = succeeded.max_by_key(|one| one["createTime"].as_i64());
+                if let Some(last) = last {
+                    group["lastSuccessfulDeployment"] = json!({ "deploymentId": last["deploymentId"] });
+                }
+                ok(json!({ "deploymentGroupInfo": group }))
+            }
             "ListActionExecutions" => ok(json!({ "actionExecutionDetails": [
                 { "pipelineExecutionId": "aa-1", "stageName": "Release", "status": "InProgress",
                   "startTime": BEGAN - 5, "lastUpdateTime": BEGAN },
@@ -194,7 +208,10 @@ impl Cloud {
                 ok(json!({ "CodeSha256": (self.code)(version), "Version": version }))
             }
             "ListDeployments" => {
-                let ids: Vec<&Value> = self.deployments.iter().map(|one| &one["deploymentId"]).collect();
+                // Asked for a range of time, or for those that succeeded.
+                let is_listed = self.lists_recent || input["createTimeRange"].is_null();
+                let listed = self.deployments.iter().filter(|_| is_listed);
+                let ids: Vec<&Value> = listed.map(|one| &one["deploymentId"]).collect();
                 ok(json!({ "deployments": ids }))
             }
             "BatchGetDeployments" => ok(json!({ "deploymentsInfo": self.deployments })),
@@ -218,13 +235,13 @@ impl Cloud {
                 ok(json!({ "status": "Pending" }))
             }
             "CreateDeployment" => {
-                let status = if self.has_stack { "Succeeded" } else { "InProgress" };
-                let mut back = deployment("d-BACK", status, FIRED + 5, 4, 3);
+                self.created += 1;
+                let id = format!("d-BACK{}", self.created);
+                let mut back = deployment(&id, self.redeployed, FIRED + 5, 4, 3);
                 back["creator"] = json!("user");
                 back["description"] = input["description"].clone();
                 self.deployments.push(back);
-                self.created += 1;
-                ok(json!({ "deploymentId": "d-BACK" }))
+                ok(json!({ "deploymentId": id }))
             }
             "DisableStageTransition" => {
                 self.frozen += 1;

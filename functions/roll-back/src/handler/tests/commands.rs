@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use signalbox_bootstrap::Failure;
 
-use super::cloud::{Case, Cloud, FIRED, case};
+use super::cloud::{Case, Cloud, FIRED, case, deployment};
 use super::*;
 
 impl Case {
@@ -59,6 +59,39 @@ async fn a_person_rolls_back_long_after_and_it_is_on_record() {
         (&commands[1]["by"], &commands[1]["came_to"]["outcome"]),
         (&json!("ann@example.com"), &json!("redeployed"))
     );
+}
+
+/// When all deployments are older than what is listed, and after another release between the two commands.
+#[tokio::test(start_paused = true)]
+async fn the_same_command_after_another_release_has_its_own_effect() {
+    let mut cloud = Cloud::new("Succeeded");
+    cloud.lists_recent = false;
+    cloud.has_stack = true;
+    let case = case(cloud);
+    let back = json!({ "command": "roll-back", "version": "3" });
+    let first = case.command(5 * 86_400, back.clone()).await.unwrap();
+    assert!(
+        matches!(&first, Outcome::Redeployed { undone, deployment } if undone == "d-BAD" && deployment == "d-BACK1"),
+        "{first:?}"
+    );
+    {
+        let mut cloud = case.cloud.lock().unwrap();
+        assert_eq!(
+            cloud.rolled_back,
+            ["Deploy", "Release"],
+            "the stack follows, however late"
+        );
+        cloud.alias = 5;
+        let release = deployment("d-NEXT", "Succeeded", FIRED + 7 * 86_400, 3, 5);
+        cloud.deployments.push(release);
+    }
+    let second = case.command(11 * 86_400, back).await.unwrap();
+    assert!(
+        matches!(&second, Outcome::Redeployed { undone, deployment } if undone == "d-NEXT" && deployment == "d-BACK2"),
+        "{second:?}"
+    );
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!((cloud.created, cloud.notices.len()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! How the stack follows its alias.
 
-use super::cloud::{Cloud, case};
+use super::cloud::{Cloud, FIRED, case, deployment};
 use super::*;
 
 fn cloud() -> Cloud {
@@ -58,6 +58,47 @@ async fn what_the_plan_rests_on_is_asked_again_while_aws_does_not_answer() {
         let by_hand = cloud.notices[0].contains("does not follow by itself");
         assert_eq!(by_hand, !follows, "{:?}", cloud.notices);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redeployment_that_fails_is_a_persons_and_no_stage_is_rolled_back() {
+    for has_stack in [true, false] {
+        let mut cloud = cloud();
+        (cloud.has_stack, cloud.redeployed) = (has_stack, "Failed");
+        let case = case(cloud);
+        let failure = case.deliver(1).await.unwrap().unwrap_err();
+        assert!(failure.message().contains("it failed"), "{failure:?}");
+        // Tried again, it is known from what CodeDeploy says, and said once more by itself.
+        let retried = case.deliver(62).await.unwrap().unwrap();
+        assert!(matches!(retried, Outcome::Paged { .. }), "{retried:?}");
+        let cloud = case.cloud.lock().unwrap();
+        assert_eq!((cloud.created, cloud.rolled_back.len()), (1, 0));
+        let of_traffic = |notice: &&String| notice.contains("may still have its traffic");
+        assert_eq!(
+            cloud.notices.iter().filter(of_traffic).count(),
+            2,
+            "{:?}",
+            cloud.notices
+        );
+    }
+}
+
+/// An event may be tried again days later, by hand, from its dead-letter queue.
+#[tokio::test(start_paused = true)]
+async fn what_was_released_since_is_not_taken_away_by_a_late_event() {
+    let mut cloud = cloud();
+    cloud.refused = Some("RollbackStage");
+    let case = case(cloud);
+    assert!(case.deliver(1).await.unwrap().is_err());
+    {
+        let mut cloud = case.cloud.lock().unwrap();
+        cloud.refused = None;
+        let fix = deployment("d-FIX", "Succeeded", FIRED + 3600, 3, 5);
+        cloud.deployments.push(fix);
+    }
+    assert!(case.deliver(20 * 3600).await.unwrap().is_ok());
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!((cloud.rolled_back.len(), cloud.created), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

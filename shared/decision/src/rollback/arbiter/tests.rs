@@ -5,6 +5,7 @@ use crate::names::{DeploymentGroupName, FunctionName};
 use crate::rollback::facts::{Begun, Group, Overtaken};
 use crate::rollback::good::{Candidate, Standing};
 use crate::rollback::mapping::Link;
+use crate::validation::preflight::Override;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -20,7 +21,7 @@ fn deployment(status: Status) -> Deployment {
         status,
         is_rollback: false,
         by_stack: false,
-        alarms_overridden: false,
+        overrides: Override::None,
         created: at(0),
         completed: (status != Status::InFlight).then(|| at(60)),
         function: FunctionName::new("app").unwrap(),
@@ -162,7 +163,7 @@ fn each_reason_to_do_nothing_is_said() {
     earlier.alarm.as_mut().unwrap().since = at(-1);
     assert!(reason(decided(&earlier, at(31))).contains("earlier one"));
     let mut hotfix = base.clone();
-    hotfix.newest.as_mut().unwrap().alarms_overridden = true;
+    hotfix.newest.as_mut().unwrap().overrides = Override::All;
     assert!(reason(decided(&hotfix, at(31))).contains("overridden"));
     let mut none = base;
     none.newest = None;
@@ -184,13 +185,44 @@ fn what_codedeploy_rolled_back_first_is_reported_and_its_rollback_left_alone() {
 #[test]
 fn a_deployment_that_was_stopped_long_ago_is_not_the_cause_of_todays_alarm() {
     let mut facts = facts(deployment(Status::Stopped));
-    facts.alarm.as_mut().unwrap().since = at(60 + 30 * 60);
+    facts.alarm.as_mut().unwrap().since = at(60 + 15 * 60);
     assert!(matches!(
-        decided(&facts, at(62 + 30 * 60)),
+        decided(&facts, at(62 + 15 * 60)),
         Decision::ReportOnly { .. }
     ));
-    facts.alarm.as_mut().unwrap().since = at(61 + 30 * 60);
-    assert!(reason(decided(&facts, at(62 + 30 * 60))).contains("long after"));
+    // Although its bake window of 30 minutes is open: what was stopped has no traffic to bake in.
+    facts.alarm.as_mut().unwrap().since = at(61 + 15 * 60);
+    assert!(reason(decided(&facts, at(62 + 15 * 60))).contains("long after"));
+}
+
+#[test]
+fn a_rollback_that_failed_is_a_persons_and_not_done() {
+    for status in [Status::Failed, Status::Stopped] {
+        let mut facts = rolled_back(deployment(Status::Succeeded));
+        facts.newest.as_mut().unwrap().status = status;
+        let Decision::Page { deployment, reason } = decided(&facts, at(90)) else {
+            panic!("{:?}", decided(&facts, at(90)));
+        };
+        assert_eq!(deployment.as_str(), "d-NEWEST");
+        assert!(reason.contains("may still have its traffic"), "{reason}");
+        // Also where an earlier try of the event had made it, and the alarm has calmed down.
+        facts.begun = Some(begun("d-NEWEST"));
+        facts.alarm.as_mut().unwrap().in_alarm = false;
+        assert!(matches!(decided(&facts, at(90)), Decision::Page { .. }));
+    }
+}
+
+#[test]
+fn an_override_of_some_alarms_is_about_those_alone() {
+    let mut facts = facts(deployment(Status::InFlight));
+    let only = |name: &str| Override::AllBut(vec![name.to_owned()]);
+    facts.newest.as_mut().unwrap().overrides = only("throttles");
+    assert!(reason(decided(&facts, at(31))).contains("overridden"));
+    facts.newest.as_mut().unwrap().overrides = only("errors");
+    assert!(matches!(decided(&facts, at(31)), Decision::StopDeployment { .. }));
+    // Of a composite alarm, the child that the group lists.
+    facts.link = Some(Link::Child(AlarmName::new("throttles").unwrap()));
+    assert!(reason(decided(&facts, at(31))).contains("overridden"));
 }
 
 #[test]
@@ -274,6 +306,8 @@ proptest! {
         let touched = match decided(&facts, at(now)) {
             Decision::Nothing { .. } => false,
             Decision::ReportOnly { deployment, .. } | Decision::Finish { deployment, .. } => deployment.is_rollback,
+            // Of one that failed or was stopped, a person is told.
+            Decision::Page { .. } => !matches!(status, Status::Failed | Status::Stopped),
             _ => true,
         };
         prop_assert!(!touched);

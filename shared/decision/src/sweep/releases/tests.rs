@@ -27,7 +27,7 @@ fn release(id: &str, state: State, created: i64) -> Release {
         ended: state.is_final().then(|| at(created + 60)),
         state,
         is_rollback: false,
-        alarms_overridden: false,
+        overrides: Override::None,
         created: at(created),
     }
 }
@@ -81,7 +81,7 @@ fn within_the_bake_window_it_is_found_and_past_it_no_more() {
 fn what_the_alarm_cannot_speak_of_is_left_alone() {
     let bad = || release("d-BAD", State::InProgress, 0);
     let overridden = Release {
-        alarms_overridden: true,
+        overrides: Override::All,
         ..bad()
     };
     let failed = release("d-BAD", State::Failed, 0);
@@ -161,7 +161,7 @@ fn deployment(release: &Release) -> Deployment {
         status,
         is_rollback: release.is_rollback,
         by_stack: false,
-        alarms_overridden: release.alarms_overridden,
+        overrides: release.overrides.clone(),
         created: release.created,
         completed: release.ended,
         function: FunctionName::new("app").unwrap(),
@@ -179,9 +179,9 @@ fn any_release() -> impl Strategy<Value = Release> {
         State::Failed,
     ]);
     (state, any::<bool>(), prop::bool::weighted(0.2), 0i64..5000).prop_map(
-        |(state, is_rollback, alarms_overridden, created)| Release {
+        |(state, is_rollback, overridden, created)| Release {
             is_rollback,
-            alarms_overridden,
+            overrides: if overridden { Override::All } else { Override::None },
             ..release("d-0", state, created)
         },
     )

@@ -204,6 +204,11 @@ fn a_metric_of_the_applications_own_counts_in_its_bad_direction() {
     assert_eq!(verdict(&high, &low, value, Worse::Higher), Verdict::Failed);
     assert_eq!(verdict(&high, &low, value, Worse::Lower), Verdict::Passed);
     assert_eq!(verdict(&low, &high, value, Worse::Lower), Verdict::Failed);
+    // A value a minute: in five minutes the test could not fail whatever happened, and so it does not pass.
+    assert_eq!(
+        verdict(&high[..5], &low[..5], value, Worse::Higher),
+        Verdict::Inconclusive
+    );
     for (new, old) in [(&[][..], &low[..]), (&low, &[]), (&[f64::NAN], &low)] {
         assert_eq!(verdict(new, old, value, Worse::Higher), Verdict::Inconclusive);
     }
@@ -237,4 +242,22 @@ proptest! {
         prop_assert!(!finding.evidence.is_empty());
         prop_assert!(finding.measurements.iter().all(|one| one.value.is_none_or(f64::is_finite)));
     }
+}
+
+#[test]
+fn durations_are_compared_over_the_time_that_both_samples_cover() {
+    let sample = |from: i64, to: i64, is_cut| Durations {
+        lines: (from..to).map(|at| (at, 1.0)).collect(),
+        is_cut,
+    };
+    let counts = |new: Durations, old: Durations| {
+        let (new, old) = of_one_window(&new, &old);
+        (new.len(), old.len())
+    };
+    // The old one's sample ends early, and began before the new version had any traffic.
+    assert_eq!(counts(sample(10, 300, false), sample(0, 60, true)), (50, 50));
+    assert_eq!(counts(sample(10, 40, true), sample(0, 60, true)), (30, 30));
+    // All of both.
+    assert_eq!(counts(sample(10, 300, false), sample(0, 60, false)), (290, 60));
+    assert_eq!(counts(Durations::default(), sample(0, 60, true)), (0, 60));
 }
