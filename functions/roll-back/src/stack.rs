@@ -51,7 +51,8 @@ pub(crate) struct Back<'a> {
 
 /// Decides how the stack follows.
 pub(crate) async fn plan(app: &App, back: &Back<'_>) -> Result<StackBack, Error> {
-    if !back.undone.by_stack {
+    // What a stage's rollback brings back, the stack says as well.
+    if !back.undone.by_stack || deployment(app, back.by.as_str()).await?.by_stack {
         return Ok(StackBack::NotNeeded);
     }
     let (pipeline, runs, newer) = tokio::try_join!(declaration(app), runs(app), newer(app, back))?;
@@ -97,8 +98,7 @@ fn stack_action(action: &ActionDeclaration) -> Option<StackAction> {
     })
 }
 
-/// The group's newest deployment, where it is neither the undone one nor the one that takes it back: also a stage's
-/// own rollback, when it is done, so that it is not asked for again.
+/// The group's newest deployment, where it is neither the undone one nor the one that takes it back.
 async fn newer(app: &App, back: &Back<'_>) -> Result<Option<DeploymentId>, Error> {
     let newest = newest_id(app, back.group, Timestamp::now()).await?;
     Ok(newest.filter(|newest| *newest != back.undone.id && newest != back.by))
@@ -252,7 +252,8 @@ async fn given_up(
     Err(cause)
 }
 
-/// Waits for the end of the deployment that brings the good version back.
+/// Waits for the end of the deployment that brings the good version back. Where a stage's rollback made it, that is its
+/// stage's affair: it may shift step by step, and the stage's end is told by itself.
 async fn redeployed(app: &App, back: &Back<'_>, invocation: &Invocation) -> Result<(), Error> {
     let failed = |problem: &str| {
         Err(Error::Deployment {
@@ -262,7 +263,9 @@ async fn redeployed(app: &App, back: &Back<'_>, invocation: &Invocation) -> Resu
     };
     let limit = invocation.deadline - FAREWELL;
     wait(limit, "the redeployment to end", async || {
-        match deployment(app, back.by.as_str()).await?.status {
+        let by = deployment(app, back.by.as_str()).await?;
+        match by.status {
+            _ if by.by_stack => Ok(Some(())),
             Status::InFlight => Ok(None),
             Status::Succeeded => Ok(Some(())),
             Status::Failed => failed("it failed"),
@@ -285,19 +288,19 @@ async fn roll_back(
             Ok((!is_running(app, stage).await?).then_some(()))
         })
         .await?;
-        // It may have been long.
-        if let Some(newer) = newer(app, back).await? {
-            return Err(Error::Deployment {
-                deployment: newer.to_string(),
-                problem: "it has come since, and is not taken away".to_owned(),
-            });
-        }
         let claimed = Claimed {
             key: ClaimKey::new("rollback-stage", format!("{}/{stage}", back.undone.id)),
             what: back.undone.id.as_str(),
             payload: target.as_str(),
         };
         let run = once(app, claimed, invocation, async |_| {
+            // The stage may have been busy for long. Under the claim: what somebody else asked for is no reason.
+            if let Some(newer) = newer(app, back).await? {
+                return Err(Error::Deployment {
+                    deployment: newer.to_string(),
+                    problem: "it has come since, and is not taken away".to_owned(),
+                });
+            }
             roll_back_stage(app, stage, target).await
         })
         .await?;

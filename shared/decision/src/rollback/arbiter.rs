@@ -167,18 +167,19 @@ fn begun_before(facts: &Facts) -> Option<Decision> {
     let newest = facts.newest.as_ref()?;
     if newest.is_rollback {
         let undone = facts.undone.as_ref().filter(is_begun)?;
-        if let Some(page) = failed_rollback(undone, newest) {
-            return Some(page);
+        if newest.to == undone.to {
+            return failed_rollback(undone, newest);
         }
         return Some(finish(undone, Some((newest.id.clone(), newest.to.clone()))));
     }
     (is_begun(&newest) && newest.status == Status::Stopped).then(|| finish(newest, None))
 }
 
-/// Where a rollback has failed or was stopped: the bad version may still have its traffic, and no rollback is rolled
-/// back, so that a person has to see to it.
+/// Where a rollback has failed or was stopped, or CodeDeploy took it back in its turn: the bad version may have its
+/// traffic, and no rollback is rolled back, so that a person has to see to it.
 fn failed_rollback(undone: &Deployment, rollback: &Deployment) -> Option<Decision> {
     let how = match rollback.status {
+        _ if rollback.to == undone.to => "brings it again",
         Status::Failed => "has failed",
         Status::Stopped => "was stopped",
         Status::InFlight | Status::Succeeded => return None,

@@ -90,10 +90,10 @@ pub fn stack_back(release: &StageName, facts: &Facts) -> StackBack {
         Ok(target) => target.clone(),
         Err(reason) => return by_hand(reason.clone()),
     };
-    // Another run may wait for approval of a change set that this would replace.
+    // Another run may wait for approval of its change set, which an update of the stack makes void.
     if let ([_, _, ..], Some(other)) = (stages.as_slice(), facts.others.first()) {
         return by_hand(format!(
-            "run {other} is under way, and its change set would be replaced"
+            "run {other} is under way, and its change set would be void"
         ));
     }
     StackBack::RollBackStages { target, stages }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_change_set_that_somebody_waits_for_is_not_replaced() {
+    fn the_change_set_that_somebody_waits_for_is_not_made_void() {
         let mut facts = production();
         facts.others = vec![ExecutionId::new("bb").unwrap()];
         assert!(by_hand(&facts).contains("run bb is under way"));

@@ -62,6 +62,7 @@ fn rolled_back(undone: Deployment) -> Facts {
     rollback.id = DeploymentId::new("d-ROLLBACK").unwrap();
     rollback.is_rollback = true;
     rollback.created = at(61);
+    (rollback.from, rollback.to) = (Some(rollback.to), VersionNumber::new("3").unwrap());
     Facts {
         undone: Some(undone),
         ..facts(rollback)
@@ -205,10 +206,17 @@ fn a_rollback_that_failed_is_a_persons_and_not_done() {
         };
         assert_eq!(deployment.as_str(), "d-NEWEST");
         assert!(reason.contains("may still have its traffic"), "{reason}");
-        // Also where an earlier try of the event had made it, and the alarm has calmed down.
+        // Where an earlier try of the event had made it, what follows is finished, and finds it failed.
         facts.begun = Some(begun("d-NEWEST"));
-        facts.alarm.as_mut().unwrap().in_alarm = false;
-        assert!(matches!(decided(&facts, at(90)), Decision::Page { .. }));
+        assert!(matches!(decided(&facts, at(90)), Decision::Finish { .. }));
+    }
+    // CodeDeploy took the failed rollback back in its turn.
+    let mut facts = rolled_back(deployment(Status::Succeeded));
+    facts.newest.as_mut().unwrap().to = VersionNumber::new("4").unwrap();
+    for begun in [None, Some(begun("d-NEWEST"))] {
+        facts.begun = begun;
+        let decision = decided(&facts, at(90));
+        assert!(matches!(&decision, Decision::Page { reason, .. } if reason.contains("brings it again")));
     }
 }
 
@@ -297,6 +305,7 @@ proptest! {
     ) {
         let mut rollback = deployment(status);
         rollback.is_rollback = true;
+        rollback.to = VersionNumber::new("3").unwrap();
         let mut facts = facts(rollback);
         facts.group.codedeploy_acts = acts;
         facts.alarm.as_mut().unwrap().since = at(since);
