@@ -26,19 +26,25 @@ const STEP: Duration = Duration::from_secs(2);
 pub(crate) async fn check(app: &App, policy: &Policy, subject: &Subject, since: Timestamp) -> Finding {
     let patience = Instant::now() + Duration::from_secs(u64::from(policy.canary.wait_seconds));
     loop {
-        let (new, old) = tokio::join!(version(app, policy, subject.new_version(), since), async {
-            match &subject.old {
-                Some(old) => Some(version(app, policy, old, since).await),
-                None => None,
-            }
-        });
-        let (mut new, new_durations, mut trouble) = new;
+        let (mut new, durations, mut trouble) =
+            version(app, policy, subject.new_version(), since, since).await;
         let mut old_trouble = Vec::new();
-        let old = old.map(|(mut old, old_durations, trouble)| {
-            (new.durations_ms, old.durations_ms) = of_one_window(&new_durations, &old_durations);
-            old_trouble = trouble;
-            old
-        });
+        let old = match &subject.old {
+            Some(old) => {
+                // The old version had all the traffic before: its durations count from the new one's first on.
+                let first = durations.lines.first();
+                let first = first.and_then(|(at, _)| Timestamp::from_millisecond(*at).ok());
+                let (mut old, of_old, trouble) =
+                    version(app, policy, old, since, first.unwrap_or(since)).await;
+                (new.durations_ms, old.durations_ms) = of_one_window(&durations, &of_old);
+                old_trouble = trouble;
+                Some(old)
+            }
+            None => {
+                new.durations_ms = durations.lines.iter().map(|(_, millis)| *millis).collect();
+                None
+            }
+        };
         let mut finding = canary(&new, old.as_ref(), &policy.canary);
         if finding.verdict != Verdict::Inconclusive || Instant::now() + STEP > patience {
             trouble.extend(old_trouble);
@@ -59,10 +65,14 @@ async fn version(
     policy: &Policy,
     version: &VersionNumber,
     since: Timestamp,
+    durations_since: Timestamp,
 ) -> (Version, Durations, Vec<String>) {
     let mut trouble = Vec::new();
     let logs = Logs::of(app, Some(version));
-    let (metrics, durations) = tokio::join!(metrics(app, policy, version, since), logs.durations(since));
+    let (metrics, durations) = tokio::join!(
+        metrics(app, policy, version, since),
+        logs.durations(durations_since)
+    );
     let found = metrics.unwrap_or_else(|why| {
         warn!(cause = why, %version, "the metrics cannot be read");
         trouble.push(format!("the metrics cannot be read ({why})"));

@@ -1,6 +1,8 @@
 //! Tells whoever waits. AWS takes the first report and refuses a second one: that refusal means that
 //! the verdict stands, and is no failure.
 
+use std::time::Duration;
+
 use aws_sdk_codedeploy::types::LifecycleEventStatus;
 use aws_sdk_codepipeline::types::{FailureDetails, FailureType};
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +25,8 @@ const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 const REPORT: &str = "validation";
 /// The ledger's kind of verdicts, by what was asked: a delivery that comes again finds it.
 const VERDICT: &str = "validation-verdict";
+/// The verdict has to be told in what is kept back of the function's time.
+const TO_NOTE: Duration = Duration::from_secs(3);
 /// What the hook before traffic leaves to the one after it.
 const NOTES: &str = "validation-notes";
 
@@ -102,20 +106,24 @@ pub(crate) async fn note(app: &App, asked: &Asked, notes: &Notes, invocation: &I
     let add = |found: Option<Value>| {
         // An earlier try's requests are in the log as well.
         let mut excused = notes.excused();
+        let earlier_end = found.as_ref().and_then(|found| found.get("ended").cloned());
         let earlier = found.and_then(|found| found.get("excused").cloned());
         excused.extend(
             earlier
                 .and_then(|ids| serde_json::from_value::<Vec<String>>(ids).ok())
                 .unwrap_or_default(),
         );
-        json!({ "ended": Timestamp::now(), "excused": excused })
+        // The first time counts: its report may have arrived, and traffic have moved since.
+        let ended = earlier_end.unwrap_or_else(|| json!(Timestamp::now()));
+        json!({ "ended": ended, "excused": excused })
     };
     let kept = app
         .ledger
-        .change_value(NOTES, &name, add, invocation.now, expires)
-        .await;
-    if let Err(error) = kept {
-        warn!(cause = %error, "what the next hook has to know could not be kept");
+        .change_value(NOTES, &name, add, invocation.now, expires);
+    match tokio::time::timeout(TO_NOTE, kept).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(cause = %error, "what the next hook has to know could not be kept"),
+        Err(_) => warn!("what the next hook has to know could not be kept in time"),
     }
 }
 

@@ -38,23 +38,16 @@ pub struct Durations {
     pub is_cut: bool,
 }
 
-/// The durations of the time that both samples cover. Of a version with much traffic not all are read: the first
-/// minute of the one is not to be compared with all minutes of the other.
+/// The durations of the time that both samples cover, which begin together. Of a version with much traffic not all are
+/// read: the first minute of the one is not to be compared with all minutes of the other.
 #[must_use]
 pub fn of_one_window(new: &Durations, old: &Durations) -> (Vec<f64>, Vec<f64>) {
     let end = |sample: &Durations| sample.lines.last().filter(|_| sample.is_cut).map(|(at, _)| *at);
     let end = [end(new), end(old)].into_iter().flatten().min();
-    let start = [new, old]
-        .iter()
-        .filter_map(|sample| sample.lines.first())
-        .map(|(at, _)| *at)
-        .max()
-        // Where all was read, what came before the other version's first request is traffic as well.
-        .filter(|_| end.is_some());
     let within = |sample: &Durations| {
         let lines = sample.lines.iter();
         lines
-            .filter(|(at, _)| start.is_none_or(|start| *at >= start) && end.is_none_or(|end| *at <= end))
+            .filter(|(at, _)| end.is_none_or(|end| *at <= end))
             .map(|(_, millis)| *millis)
             .collect()
     };

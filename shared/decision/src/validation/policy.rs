@@ -176,7 +176,9 @@ pub struct CustomMetric {
 pub enum CustomKind {
     /// How often something happened: its sum is compared as a share of the invocations.
     Count,
-    /// How large something was: the averages of the minutes are compared by their median.
+    /// How large something was: the averages of the minutes are compared by their median. From about six minutes of
+    /// each version on (more, where `alpha` is smaller): fewer values cannot come to any significance, and the canary is
+    /// inconclusive.
     Value,
 }
 
