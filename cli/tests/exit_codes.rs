@@ -63,6 +63,45 @@ fn roots_that_cannot_be_read_are_named_with_code_2_and_a_local_cloud_needs_none(
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
 }
 
+/// As a machine that builds has it. The environment's own branch would deploy whatever this is.
+#[test]
+fn the_branch_of_a_detached_checkout_has_to_be_given() {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = directory.path().to_str().unwrap_or_default();
+    for arguments in [
+        &["init", "--quiet"][..],
+        &[
+            "-c",
+            "user.name=Ann",
+            "-c",
+            "user.email=ann@example.com",
+            "-c",
+            "commit.gpgsign=false",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--message",
+            "x",
+        ],
+        &["checkout", "--quiet", "--detach"],
+    ] {
+        let git = Command::new("git").arg("-C").arg(path).args(arguments).status();
+        assert!(git.is_ok_and(|status| status.success()), "git {arguments:?}");
+    }
+    if let Err(error) = std::fs::write(directory.path().join("index.js"), "1") {
+        panic!("{error}");
+    }
+    let output = signalbox(&["trigger", "staging", path, "--dry-run"], &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(
+        said(&output).contains("no branch is checked out") && said(&output).contains("--branch"),
+        "{}",
+        said(&output)
+    );
+    let given = ["trigger", "staging", path, "--dry-run", "--branch", "develop"];
+    assert_eq!(signalbox(&given, &[]).status.code(), Some(0));
+}
+
 #[test]
 fn a_wrong_command_ends_with_code_2() {
     for arguments in [

@@ -253,6 +253,15 @@ mod tests {
         let found = of_approvals("t", &sound, Some(&policy()));
         assert!(found.iter().all(|one| one.verdict == Verdict::Sound), "{found:?}");
 
+        // SNS compares byte for byte: the request for ann@example.com goes to nobody.
+        let capitals = subscription("ann@example.com", true, Some(&["Ann@Example.com"]));
+        let found = of_approvals("t", &[capitals, sound[1].clone()], Some(&policy()));
+        let wrong: Vec<&Finding> = found.iter().filter(|one| one.verdict == Verdict::Wrong).collect();
+        assert!(
+            matches!(wrong.as_slice(), [one] if one.text.contains("other capitals")),
+            "{found:?}"
+        );
+
         let everything = subscription("boss@example.com", true, None);
         let waiting = subscription("ben@example.com", false, None);
         let found = of_approvals("t", &[sound[0].clone(), everything, waiting], Some(&policy()));

@@ -4,6 +4,7 @@
 //! limits are start-run's own rules, applied before anything is uploaded.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -135,7 +136,35 @@ fn is_never_packed(name: &OsStr) -> bool {
     name == ".git" || name == "node_modules" || name.starts_with(".env") || name.ends_with(".pem")
 }
 
+/// Of an ignore file that cannot be read to its end, what comes after is not ignored: secrets, perhaps.
+fn ignores_too_little(error: &dyn fmt::Display) -> Error {
+    Error::Rejected(format!(
+        "{}; mend that file (UTF-8, in the words of .gitignore), or what it names might be packed",
+        line(&error.to_string(), 500)
+    ))
+}
+
+/// Refuses ignore files of this directory that are no text. The crate that follows them stops reading there, and says
+/// nothing.
+fn read_ignore_files(directory: &Path) -> Result<(), Error> {
+    for name in [".gitignore", IGNORE_FILE] {
+        let path = directory.join(name);
+        match fs::read_to_string(&path) {
+            Err(error) if path.is_file() => {
+                return Err(ignores_too_little(&format!("{}: {error}", path.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn walk(directory: &Path) -> Result<Vec<File>, Error> {
+    // The ignore files of the directories above count as well.
+    let whole = directory.canonicalize().map_err(unreadable(directory))?;
+    for above in whole.ancestors().skip(1) {
+        read_ignore_files(above)?;
+    }
     let walk = WalkBuilder::new(directory)
         .hidden(false)
         .ignore(false)
@@ -149,14 +178,13 @@ fn walk(directory: &Path) -> Result<Vec<File>, Error> {
     let mut links = Vec::new();
     for entry in walk {
         let entry = entry.map_err(|error| Error::Rejected(line(&error.to_string(), 500)))?;
-        // Of an ignore file that cannot be read to its end, what comes after is not ignored: secrets, perhaps.
         if let Some(error) = entry.error() {
-            return Err(Error::Rejected(format!(
-                "{}; mend that file (it has to be UTF-8), or what it names might be packed",
-                line(&error.to_string(), 500)
-            )));
+            return Err(ignores_too_little(error));
         }
         let path = entry.path();
+        if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+            read_ignore_files(path)?;
+        }
         let Some(kind) = entry.file_type().filter(|kind| !kind.is_dir()) else {
             continue;
         };

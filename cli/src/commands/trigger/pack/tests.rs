@@ -27,11 +27,40 @@ fn names(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+fn refusal<T: fmt::Debug>(outcome: Result<T, Error>) -> String {
     match outcome {
         Err(Error::Rejected(text)) => text,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// What comes after the line that cannot be read would not be ignored.
+#[test]
+fn an_ignore_file_that_cannot_be_read_packs_nothing() {
+    let directory = directory(&[("index.js", "1"), ("credentials.json", "secret")]);
+    for (name, content) in [
+        // A comment in Latin-1; all of it in UTF-16, as some shells write; a pattern that is none.
+        (".gitignore", &b"# f\xfcr uns\ncredentials.json\n"[..]),
+        (".signalboxignore", b"\xff\xfec\0r\0"),
+        (".gitignore", b"{a,b\ncredentials.json\n"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        let text = refusal(look(directory.path(), &Limits::default()));
+        assert!(text.contains(name) && text.contains("mend that file"), "{text}");
+        fs::remove_file(path).unwrap();
+    }
+    // One of the directory above.
+    let below = directory.path().join("app");
+    fs::create_dir(&below).unwrap();
+    fs::write(below.join("index.js"), "1").unwrap();
+    let path = directory.path().join(".gitignore");
+    fs::write(&path, b"# f\xfcr uns\n").unwrap();
+    let text = refusal(look(&below, &Limits::default()));
+    assert!(text.contains("mend that file"), "{text}");
+    fs::remove_file(path).unwrap();
+    fs::remove_dir_all(below).unwrap();
+    assert_eq!(names(directory.path()), ["credentials.json", "index.js"]);
 }
 
 #[test]
