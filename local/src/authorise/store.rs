@@ -1,6 +1,6 @@
 //! Roles and their policies, as the calls that made them said, and what was asked of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -17,6 +17,9 @@ struct Role {
     inline: BTreeMap<String, Document>,
     attached: BTreeSet<String>,
     boundary: Option<String>,
+    /// Since it has lost a policy and got none. If the role goes as well, that was its removal, and who was under way
+    /// then was refused for that alone.
+    refused_since: Option<Vec<Asked>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,8 @@ type Asked = (String, String, String, String, bool);
 #[derive(Debug, Default)]
 struct State {
     roles: HashMap<String, Role>,
+    /// The names of roles that are no more.
+    gone: HashSet<String>,
     managed: HashMap<String, Managed>,
     asked: BTreeMap<Asked, u64>,
 }
@@ -104,6 +109,7 @@ impl Policies {
                 let made = format!("arn:aws:iam::{}:role{path}{role}", self.account_id);
                 let arn = output["Role"]["Arn"].as_str().map_or(made, str::to_owned);
                 let boundary = input["PermissionsBoundary"].as_str().map(str::to_owned);
+                state.gone.remove(&role);
                 state.roles.insert(
                     role,
                     Role {
@@ -114,27 +120,28 @@ impl Policies {
                 );
             }
             "DeleteRole" => {
-                state.roles.remove(&role);
+                state.remove(&role);
             }
             "PutRolePolicy" => {
-                state
-                    .roles
-                    .entry(role.clone())
-                    .or_default()
-                    .inline
-                    .insert(text("PolicyName"), document());
+                let role = state.roles.entry(role.clone()).or_default();
+                role.inline.insert(text("PolicyName"), document());
+                role.refused_since = None;
             }
             "DeleteRolePolicy" => {
                 if let Some(role) = state.roles.get_mut(&role) {
                     role.inline.remove(&text("PolicyName"));
+                    role.refused_since.get_or_insert_default();
                 }
             }
             "AttachRolePolicy" => {
-                state.roles.entry(role).or_default().attached.insert(policy_arn);
+                let role = state.roles.entry(role).or_default();
+                role.attached.insert(policy_arn);
+                role.refused_since = None;
             }
             "DetachRolePolicy" => {
                 if let Some(role) = state.roles.get_mut(&role) {
                     role.attached.remove(&policy_arn);
+                    role.refused_since.get_or_insert_default();
                 }
             }
             "PutRolePermissionsBoundary" => {
@@ -185,7 +192,8 @@ impl Policies {
         }
     }
 
-    /// Refuses what the caller's role does not allow; remembers every permission that was asked for.
+    /// Refuses what the caller's role does not allow; remembers every permission that was asked for, but of a role that is
+    /// being deleted: what it has lost by that says nothing of what it should have had.
     pub(crate) fn check(
         &self,
         caller: &Caller,
@@ -208,7 +216,7 @@ impl Policies {
                     resource.clone(),
                     decision == Decision::Allowed,
                 );
-                *state.asked.entry(asked).or_default() += 1;
+                state.remember(asked);
                 if decision != Decision::Allowed && refused.is_none() {
                     refused = Some((need.action.clone(), resource.clone(), decision));
                 }
@@ -290,6 +298,29 @@ impl Policies {
 }
 
 impl State {
+    fn remember(&mut self, asked: Asked) {
+        let (name, allowed) = (role_name(&asked.0), asked.4);
+        if self.gone.contains(name) {
+            return;
+        }
+        let role = self.roles.get_mut(name).filter(|_| !allowed);
+        if let Some(refused) = role.and_then(|role| role.refused_since.as_mut()) {
+            refused.push(asked.clone());
+        }
+        *self.asked.entry(asked).or_default() += 1;
+    }
+
+    fn remove(&mut self, name: &str) {
+        let role = self.roles.remove(name).unwrap_or_default();
+        for asked in role.refused_since.into_iter().flatten() {
+            if let Some(calls) = self.asked.get_mut(&asked) {
+                *calls -= 1;
+            }
+        }
+        self.asked.retain(|_, calls| *calls > 0);
+        self.gone.insert(name.to_owned());
+    }
+
     fn grants(&self, role_arn: &str) -> Vec<Grant> {
         let Some(role) = self.roles.get(role_name(role_arn)) else {
             return Vec::new();
@@ -378,126 +409,4 @@ fn full_context(need: &Needed, role_arn: &str, session: &str, account: &Account)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const ROLE: &str = "arn:aws:iam::123456789012:role/start-run";
-    const PIPELINE: &str = "arn:aws:codepipeline:us-east-1:123456789012:p";
-
-    fn allow(action: &str, resource: &str) -> String {
-        json!({"Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
-    }
-
-    fn policies() -> Policies {
-        let policies = Policies::new("123456789012");
-        policies.observe(
-            "CreateRole",
-            &json!({"RoleName": "start-run"}),
-            &json!({"Role": {"Arn": ROLE}}),
-        );
-        policies
-    }
-
-    fn put(policies: &Policies, document: &str) {
-        policies.observe(
-            "PutRolePolicy",
-            &json!({"RoleName": "start-run", "PolicyName": "own", "PolicyDocument": document}),
-            &json!({}),
-        );
-    }
-
-    fn ask(policies: &Policies, action: &str, resource: &str) -> Result<(), AwsError> {
-        let caller = Caller::Role {
-            arn: ROLE.to_owned(),
-            session: "f".to_owned(),
-        };
-        policies.check(&caller, &[Needed::new(action, resource)], &Account::default())
-    }
-
-    #[test]
-    fn a_role_may_do_what_its_policies_say_and_nothing_else() {
-        let policies = policies();
-        assert!(ask(&policies, "codepipeline:StartPipelineExecution", PIPELINE).is_err());
-        put(&policies, &allow("codepipeline:StartPipelineExecution", PIPELINE));
-        assert!(ask(&policies, "codepipeline:StartPipelineExecution", PIPELINE).is_ok());
-        let error = ask(&policies, "codepipeline:DeletePipeline", PIPELINE).unwrap_err();
-        assert_eq!(error.code, "AccessDeniedException");
-        assert_eq!(
-            error.message,
-            format!(
-                "User: arn:aws:sts::123456789012:assumed-role/start-run/f is not authorized to perform: \
-                 codepipeline:DeletePipeline on resource: {PIPELINE} because no identity-based policy allows the \
-                 codepipeline:DeletePipeline action"
-            )
-        );
-        policies.observe(
-            "DeleteRolePolicy",
-            &json!({"RoleName": "start-run", "PolicyName": "own"}),
-            &json!({}),
-        );
-        assert!(ask(&policies, "codepipeline:StartPipelineExecution", PIPELINE).is_err());
-    }
-
-    #[test]
-    fn an_unknown_role_may_nothing() {
-        assert!(ask(&Policies::new("1"), "sns:Publish", "*").is_err());
-    }
-
-    #[test]
-    fn managed_policies_count_in_their_default_version() {
-        let policies = policies();
-        let arn = "arn:aws:iam::123456789012:policy/m";
-        let document = allow("sns:Publish", "*");
-        policies.observe(
-            "CreatePolicy",
-            &json!({"PolicyDocument": document}),
-            &json!({"Policy": {"Arn": arn, "DefaultVersionId": "v1"}}),
-        );
-        policies.observe(
-            "AttachRolePolicy",
-            &json!({"RoleName": "start-run", "PolicyArn": arn}),
-            &json!({}),
-        );
-        assert!(ask(&policies, "sns:Publish", "*").is_ok());
-        let second =
-            json!({"PolicyArn": arn, "PolicyDocument": allow("sqs:SendMessage", "*"), "SetAsDefault": true});
-        policies.observe(
-            "CreatePolicyVersion",
-            &second,
-            &json!({"PolicyVersion": {"VersionId": "v2"}}),
-        );
-        assert!(ask(&policies, "sns:Publish", "*").is_err());
-        assert!(ask(&policies, "sqs:SendMessage", "*").is_ok());
-    }
-
-    #[test]
-    fn a_boundary_limits_what_policies_allow() {
-        let policies = policies();
-        put(&policies, &allow("*", "*"));
-        let boundary = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole";
-        let input = json!({"RoleName": "start-run", "PermissionsBoundary": boundary});
-        policies.observe("PutRolePermissionsBoundary", &input, &json!({}));
-        assert!(ask(&policies, "logs:PutLogEvents", "*").is_ok());
-        assert!(ask(&policies, "sns:Publish", "*").is_err());
-    }
-
-    #[test]
-    fn what_is_granted_and_never_asked_for_is_listed() {
-        let policies = policies();
-        let document = json!({"Statement": [
-            {"Effect": "Allow", "Action": ["sns:Publish", "sns:Subscribe"], "Resource": "arn:aws:sns:*:*:t"},
-        ]});
-        put(&policies, &document.to_string());
-        assert_eq!(policies.unused(ROLE).len(), 2);
-        ask(&policies, "sns:Publish", "arn:aws:sns:us-east-1:123456789012:t").unwrap();
-        let unused: Vec<String> = policies
-            .unused(ROLE)
-            .into_iter()
-            .map(|grant| grant.action)
-            .collect();
-        assert_eq!(unused, ["sns:Subscribe"]);
-        assert_eq!(policies.usage()[0].calls, 1);
-    }
-}
+mod tests;

@@ -46,6 +46,9 @@ impl Kind for LogGroup {
         if properties.get("RetentionInDays").is_some() {
             retain(cx, &name, properties).await?;
         }
+        // CloudFormation reads what it made, and looks for it among all groups: its role needs the right on all of them.
+        let found = cx.call("logs", "DescribeLogGroups", json!({ "logGroupNamePrefix": name }));
+        found.await?;
         let arn = cx.account().arn("logs", &format!("log-group:{name}:*"));
         Ok(Made::new(name).with("Arn", arn))
     }
