@@ -20,13 +20,16 @@ use signalbox_local_eventbridge::DeliveryFaults;
 use tokio::time::timeout;
 
 use crate::privileges;
-use crate::world::{Answer, TEAM, World, until};
+use crate::world::{Answer, TEAM, World, until, until_within};
 
 /// Five minutes of a canary pass in one and a half seconds.
 pub(crate) const SCALE: f64 = 200.0;
 
 /// Nothing that a trial waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What roll-back's reserved concurrency keeps out comes again after pauses that Lambda doubles, 1 to 64 s before the
+/// seventh attempt.
+const THROTTLED: Duration = Duration::from_secs(300);
 
 /// Events of alarms with this in their name reach nobody by themselves: the trial hands them over.
 const HELD: &str = "-held-";
@@ -174,7 +177,8 @@ impl RollbackCloud {
     /// Waits until roll-back is done with every event of the alarm that has passed over the bus.
     pub(crate) async fn settled(&self, alarm: &str) {
         let log = self.running.logs.join("signalbox-staging-roll-back.log");
-        until(&format!("roll-back to be done with {alarm}"), async || {
+        let what = format!("roll-back to be done with {alarm}");
+        until_within(THROTTLED, &what, async || {
             let seen = self.running.events.events_seen();
             let raised = seen.iter().filter(|event| is_raised(event, alarm)).count();
             let said = std::fs::read_to_string(&log).unwrap_or_default();

@@ -272,8 +272,17 @@ fn losing(runs: Arc<Mutex<HashSet<String>>>) -> DeliveryFaults {
 }
 
 /// Polls until there is something; fails with what was awaited.
-pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = timeout(PATIENCE, async {
+pub(crate) async fn until<T>(what: &str, poll: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, poll).await
+}
+
+/// As [`until`], for what may take longer.
+pub(crate) async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut poll: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let found = timeout(patience, async {
         loop {
             if let Some(found) = poll().await {
                 return found;
@@ -283,7 +292,7 @@ pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T
     });
     found
         .await
-        .unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+        .unwrap_or_else(|_| panic!("{what} did not come within {patience:?}"))
 }
 
 /// A sound package.
