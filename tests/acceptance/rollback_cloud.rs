@@ -27,8 +27,8 @@ pub(crate) const SCALE: f64 = 200.0;
 
 /// Nothing that a trial waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What roll-back's reserved concurrency keeps out comes again after pauses that Lambda doubles, 1 to 64 s before the
-/// seventh attempt.
+/// What roll-back's reserved concurrency keeps out comes again after pauses that Lambda doubles from one second on: the
+/// seventh attempt is made a minute after the first.
 const THROTTLED: Duration = Duration::from_secs(300);
 
 /// Events of alarms with this in their name reach nobody by themselves: the trial hands them over.
