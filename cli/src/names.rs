@@ -139,8 +139,7 @@ impl Place {
 /// Where packages go.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Source {
-    /// The bucket that packages are uploaded to [default: that of the pipeline's source action; where it cannot be
-    /// read, and in a dry run, lambda-artifacts-ENVIRONMENT].
+    /// The bucket that packages are uploaded to [default: that of the pipeline's source action].
     #[arg(
         long,
         value_name = "NAME",
@@ -164,15 +163,8 @@ pub(crate) struct Source {
 
 impl Source {
     /// The bucket that was given.
-    pub(crate) fn given_bucket(&self) -> Option<&str> {
+    pub(crate) fn bucket(&self) -> Option<&str> {
         self.bucket.as_deref()
-    }
-
-    /// The bucket that was given, or the convention's.
-    pub(crate) fn bucket(&self, environment: &Environment) -> String {
-        self.bucket
-            .clone()
-            .unwrap_or_else(|| format!("lambda-artifacts-{environment}"))
     }
 
     /// The key of a branch's package.
@@ -216,7 +208,6 @@ mod tests {
             prefix: "source/".to_owned(),
             key: None,
         };
-        assert_eq!(source.bucket(&place.environment), "lambda-artifacts-staging");
         assert_eq!(
             source.key(&Branch::new("develop").unwrap()),
             "source/develop/lambda-function.zip"

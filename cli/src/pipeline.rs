@@ -67,20 +67,29 @@ impl Pipeline {
         Ok(Run::of(id, run.pipeline_execution(), &actions))
     }
 
-    /// The bucket that its source action reads, where S3 is its source.
-    pub(crate) async fn source_bucket(&self) -> Result<Option<String>, Error> {
+    /// The bucket that its source action reads; an error where S3 is not its source.
+    pub(crate) async fn source_bucket(&self) -> Result<String, Error> {
         let answer = self
             .client
             .get_pipeline()
             .name(self.name.as_str())
             .send()
             .await
-            .map_err(Error::aws(format!("the definition of {}", self.name)))?;
+            .map_err(Error::aws(format!(
+                "the source bucket of {} (or name it with --bucket)",
+                self.name
+            )))?;
         let stages = answer.pipeline().map(PipelineDeclaration::stages);
         let actions = stages.into_iter().flatten().flat_map(StageDeclaration::actions);
-        Ok(actions
+        actions
             .filter(|action| action.action_type_id().is_some_and(|id| id.provider() == "S3"))
-            .find_map(|action| action.configuration()?.get("S3Bucket").cloned()))
+            .find_map(|action| action.configuration()?.get("S3Bucket").cloned())
+            .ok_or_else(|| {
+                Error::Nothing(format!(
+                    "{} takes its source from no bucket: --bucket names the one that start-run watches",
+                    self.name
+                ))
+            })
     }
 
     /// The newest runs, newest first.

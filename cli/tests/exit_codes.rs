@@ -182,8 +182,17 @@ fn a_dry_run_lists_what_would_be_packed_and_needs_no_cloud() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let text = written(&output);
     assert!(
-        text.contains("s3://lambda-artifacts-staging/source/develop/lambda-function.zip"),
+        text.contains("to source/develop/lambda-function.zip in the bucket of its source action"),
         "{text}"
+    );
+    let given = signalbox(
+        &["trigger", "staging", &path, "--dry-run", "--bucket", "mine"],
+        &[],
+    );
+    let given = written(&given);
+    assert!(
+        given.contains("to s3://mine/source/develop/lambda-function.zip"),
+        "{given}"
     );
     assert!(
         text.contains("index.js") && text.contains("1 file, 1 byte "),

@@ -154,6 +154,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         uploads::{
             h26_a_folder_marker_is_ignored,
+            a_build_of_another_branch_does_without_the_deployed_branchs_cache,
             h27_plus_and_space_in_a_key_arrive_byte_for_byte,
             h28_unicode_and_percent_signs_in_a_key_arrive_byte_for_byte,
             h29_no_version_id_is_refused_with_the_fix,
@@ -344,7 +345,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             h92_what_has_succeeded_is_taken_back_within_its_bake_window_once,
             h93_a_suppressed_composite_alarm_changes_nothing,
             h94_with_no_good_version_a_person_is_paged,
-            h95_the_lost_event_of_a_tagged_alarm_is_swept,
+            h95_the_lost_event_of_a_tagged_alarm_is_swept, an_unreadable_tag_keeps_no_other_alarm_from_being_swept,
             h96_a_deleted_alarm_changes_nothing,
             h97_a_newer_deployment_that_has_begun_is_left_alone,
             what_a_dead_try_began_is_finished_beside_a_newer_deployment,
@@ -365,6 +366,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         signalbox::{
             trigger_packs_uploads_and_follows_the_run_to_its_end,
             the_author_that_trigger_names_cannot_approve, trigger_uploads_to_the_bucket_of_the_pipeline,
+            trigger_uploads_to_no_bucket_that_it_would_have_to_guess,
             a_rejected_upload_says_why_with_an_exit_code_of_its_own,
             an_upload_that_nobody_takes_up_ends_with_the_time_and_where_to_look,
             the_exit_code_of_watch_says_how_a_run_ended,

@@ -206,6 +206,36 @@ pub(crate) async fn trigger_uploads_to_the_bucket_of_the_pipeline(world: &World)
     assert_eq!(object.version_id(), report["version"].as_str());
 }
 
+pub(crate) async fn trigger_uploads_to_no_bucket_that_it_would_have_to_guess(world: &World) {
+    let (directory, key) = (directory(), automatic("trigger-nowhere"));
+    let path = directory.path().to_str().unwrap();
+    let arguments = [
+        "trigger",
+        "staging",
+        path,
+        "--key",
+        &key,
+        "--pipeline",
+        "there-is-none",
+    ];
+    let output = ended(&mut signalbox(world, &arguments)).await;
+    assert_eq!(code(&output), 1, "{}", said(&output));
+    let told = said(&output);
+    assert!(
+        told.contains("there-is-none") && told.contains("--bucket"),
+        "{told}"
+    );
+    let bucket = &world.installed.source_bucket;
+    let versions = world
+        .running
+        .s3()
+        .list_object_versions()
+        .bucket(bucket)
+        .prefix(&key);
+    let versions = versions.send().await.unwrap();
+    assert!(versions.versions().is_empty(), "{versions:?}");
+}
+
 pub(crate) async fn the_author_that_trigger_names_cannot_approve(world: &World) {
     let (directory, key) = (directory(), automatic("trigger-author"));
     let path = directory.path().to_str().unwrap();

@@ -99,7 +99,9 @@ pub(crate) struct Arguments {
 struct Report {
     environment: String,
     pipeline: PipelineName,
-    bucket: String,
+    /// Not known in a dry run, unless it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<String>,
     key: String,
     branch: String,
     #[serde(flatten)]
@@ -131,7 +133,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut report = Report {
         environment: place.environment.to_string(),
         pipeline: name,
-        bucket: arguments.source.bucket(&place.environment),
+        bucket: arguments.source.bucket().map(str::to_owned),
         key: arguments.source.key(&branch),
         branch: branch.as_str().to_owned(),
         origin: found.with(arguments.author.clone(), arguments.message.clone()),
@@ -147,18 +149,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     let cloud = arguments.access.connect().await?;
-    if arguments.source.given_bucket().is_none() {
-        let pipeline = Pipeline::new(&cloud, report.pipeline.clone());
-        match pipeline.source_bucket().await {
-            Ok(Some(bucket)) => report.bucket = bucket,
-            Ok(None) => {}
-            Err(error) => console.attention(&format!(
-                "{error}; so the bucket is taken to be {}: --bucket names another",
-                report.bucket
-            )),
-        }
-    }
-    console.note(&render::going(&report));
     if branch.as_str() != place.environment.branch() {
         console.attention(&format!(
             "{} deploys {}, unless its stack says otherwise: a package of {} is only built; \
@@ -175,6 +165,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let package = packed(contents, &limits, &console).await?;
     report.bytes = u64::try_from(package.len()).unwrap_or(u64::MAX);
+    // Never guessed: names of buckets are the whole world's, and a guessed one may be a stranger's.
+    if report.bucket.is_none() {
+        let pipeline = Pipeline::new(&cloud, report.pipeline.clone());
+        report.bucket = Some(pipeline.source_bucket().await?);
+    }
+    console.note(&render::going(&report));
     let version = upload::upload(&cloud, &report, package, &console).await?;
     console.good(&format!("uploaded as object version {version}"));
     report.version = Some(version);

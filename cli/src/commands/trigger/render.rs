@@ -7,16 +7,24 @@ use super::start::Outcome;
 use crate::console::Console;
 use crate::output::{DIM, HEADING, bytes, line};
 
-/// Where a package goes.
+/// Where a package goes, and whose it is.
 pub(super) fn going(report: &Report) -> String {
     format!(
-        "{} ({}): branch {} to s3://{}/{}",
+        "{} ({}): branch {} to {}",
         report.pipeline,
         report.environment,
         line(&report.branch, 100),
-        report.bucket,
-        line(&report.key, 300)
+        place(report)
     )
+}
+
+/// Where a package goes. Without an account to ask, only the pipeline knows its bucket.
+pub(super) fn place(report: &Report) -> String {
+    let key = line(&report.key, 300);
+    match &report.bucket {
+        Some(bucket) => format!("s3://{bucket}/{key}"),
+        None => format!("{key} in the bucket of its source action"),
+    }
 }
 
 /// What would be packed, and where it would go.

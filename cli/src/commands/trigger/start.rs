@@ -165,7 +165,7 @@ impl Record {
 
 /// The claim under which start-run acts on this upload.
 fn claim(pipeline: &Pipeline, report: &Report, version: &str) -> Option<ClaimKey> {
-    let bucket = BucketName::new(report.bucket.as_str()).ok()?;
+    let bucket = BucketName::new(report.bucket.as_deref()?).ok()?;
     let key = ObjectKey::new(report.key.as_str()).ok()?;
     Some(ClaimKey::new(
         "start-run",

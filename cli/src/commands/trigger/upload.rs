@@ -11,10 +11,10 @@ use signalbox_decision::package::Rejection;
 
 use super::Report;
 use super::origin::ascii;
+use super::render::place;
 use crate::access::{CONNECT_TIMEOUT, Cloud};
 use crate::console::Console;
 use crate::error::Error;
-use crate::output::line;
 
 /// Bytes of a part; S3 takes parts from 5 MiB on.
 const PART: usize = 8 * 1024 * 1024;
@@ -42,8 +42,8 @@ pub(super) async fn upload(
     console.still();
     version?.filter(|version| version != "null").ok_or_else(|| {
         Error::Rejected(format!(
-            "bucket {}: {}. {}",
-            report.bucket,
+            "{}: {}. {}",
+            place(report),
             Rejection::Unversioned,
             Rejection::Unversioned.mend()
         ))
@@ -75,14 +75,10 @@ fn unhurried() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
 }
 
-fn refused(report: &Report) -> String {
-    format!("s3://{}/{}", report.bucket, line(&report.key, 300))
-}
-
 async fn at_once(s3: &Client, report: &Report, package: Vec<u8>) -> Result<Option<String>, Error> {
     let mut request = s3
         .put_object()
-        .bucket(&report.bucket)
+        .set_bucket(report.bucket.clone())
         .key(&report.key)
         .content_type("application/zip")
         .body(ByteStream::from(package));
@@ -90,7 +86,7 @@ async fn at_once(s3: &Client, report: &Report, package: Vec<u8>) -> Result<Optio
         request = request.metadata(name, value);
     }
     let request = request.customize().config_override(unhurried());
-    let answer = request.send().await.map_err(Error::aws(refused(report)))?;
+    let answer = request.send().await.map_err(Error::aws(place(report)))?;
     Ok(answer.version_id().map(str::to_owned))
 }
 
@@ -103,13 +99,13 @@ async fn in_parts(
 ) -> Result<Option<String>, Error> {
     let mut request = s3
         .create_multipart_upload()
-        .bucket(&report.bucket)
+        .set_bucket(report.bucket.clone())
         .key(&report.key)
         .content_type("application/zip");
     for (name, value) in metadata(report) {
         request = request.metadata(name, value);
     }
-    let begun = request.send().await.map_err(Error::aws(refused(report)))?;
+    let begun = request.send().await.map_err(Error::aws(place(report)))?;
     let id = begun.upload_id().unwrap_or_default();
     let numbered = (1..).zip(package.chunks(PART));
     let parts: Result<Vec<CompletedPart>, Error> = stream::iter(numbered)
@@ -122,7 +118,7 @@ async fn in_parts(
         Err(error) => {
             let abort = s3
                 .abort_multipart_upload()
-                .bucket(&report.bucket)
+                .set_bucket(report.bucket.clone())
                 .key(&report.key);
             // What S3 could not abort, it lists; the first error is what matters.
             let _ = abort.upload_id(id).send().await;
@@ -132,11 +128,11 @@ async fn in_parts(
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
     let request = s3
         .complete_multipart_upload()
-        .bucket(&report.bucket)
+        .set_bucket(report.bucket.clone())
         .key(&report.key)
         .upload_id(id)
         .multipart_upload(parts);
-    let answer = request.send().await.map_err(Error::aws(refused(report)))?;
+    let answer = request.send().await.map_err(Error::aws(place(report)))?;
     Ok(answer.version_id().map(str::to_owned))
 }
 
@@ -151,7 +147,7 @@ async fn part(
     let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
     let request = s3
         .upload_part()
-        .bucket(&report.bucket)
+        .set_bucket(report.bucket.clone())
         .key(&report.key)
         .upload_id(id)
         .part_number(number)
@@ -159,7 +155,7 @@ async fn part(
         .customize()
         .config_override(unhurried());
     let answer = request.send().await;
-    let answer = answer.map_err(Error::aws(format!("part {number} of {}", refused(report))))?;
+    let answer = answer.map_err(Error::aws(format!("part {number} of {}", place(report))))?;
     console.arrived(size);
     Ok(CompletedPart::builder()
         .part_number(number)
