@@ -61,6 +61,7 @@ pub(crate) async fn production_is_installed_beside_a_second_pipeline_and_is_take
     let outputs = installation.apply().await;
     declared::must_be_the_demos(&installation, &outputs).await;
     must_have_the_options(&installation).await;
+    an_upgrade_must_replace_nothing(&installation).await;
     roles::must_be_narrow(world, &installation).await;
     installation.destroy().await;
     must_be_empty(
@@ -201,6 +202,12 @@ async fn must_have_the_options(installation: &Installation) {
     installation
         .ask("lambda", "GetFunction", json!({ "FunctionName": hook }))
         .await;
+    // It has no stage Release, though it is production.
+    let input = json!({ "FunctionName": "orders-production-roll-back" });
+    let function = installation
+        .ask("lambda", "GetFunctionConfiguration", input)
+        .await;
+    assert_eq!(function["Environment"]["Variables"]["RELEASE_STAGE"], "Deploy");
     let config = text("DeploymentConfigName");
     assert_eq!(config, "orders-production.Lambda5PercentEvery2Minutes");
     let input = json!({ "deploymentConfigName": config });
@@ -209,6 +216,37 @@ async fn must_have_the_options(installation: &Installation) {
         config["deploymentConfigInfo"]["trafficRoutingConfig"],
         json!({ "type": "TimeBasedLinear", "timeBasedLinear": { "linearPercentage": 5, "linearInterval": 2 } })
     );
+}
+
+/// While the control plane's stack changes, what it answers is unknown: whatever is made anew for that is gone for a
+/// while, and a subscription until each person has confirmed it again.
+async fn an_upgrade_must_replace_nothing(installation: &Installation) {
+    let change = "control_plane_parameters={BakeMinutes=61}";
+    let plan = ["plan", "-input=false", "-out=upgrade.tfplan", "-var", change];
+    installation.terraform(&plan).await;
+    let plan = installation.terraform(&["show", "-json", "upgrade.tfplan"]).await;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let planned: Vec<(&str, Vec<String>)> = plan["resource_changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            let address = change["address"].as_str().unwrap();
+            (address, names(&change["change"]["actions"], ""))
+        })
+        .collect();
+    let stack = planned
+        .iter()
+        .find(|(address, _)| *address == "module.pipeline.aws_cloudformation_stack.control_plane");
+    assert!(
+        stack.is_some_and(|(_, actions)| actions == &["update"]),
+        "{planned:#?}"
+    );
+    let replaced = planned
+        .iter()
+        .filter(|(_, actions)| actions.iter().any(|action| action == "delete"));
+    let replaced: Vec<_> = replaced.collect();
+    assert!(replaced.is_empty(), "{replaced:#?}");
 }
 
 /// Nothing is left but the tables that are kept.

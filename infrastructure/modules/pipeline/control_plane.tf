@@ -79,6 +79,7 @@ resource "aws_cloudformation_stack" "control_plane" {
     {
       Environment             = var.environment
       Branch                  = var.branch
+      ReleaseStageName        = var.approval ? "Release" : "Deploy"
       PipelineName            = local.pipeline
       SourceBucketName        = aws_s3_bucket.this["source"].id
       SourcePrefix            = local.source_prefix

@@ -49,5 +49,6 @@ locals {
     dead_letters = "arn:${local.partition}:sqs:${local.region}:${local.account}:${local.function}-dead-letters"
     group        = "arn:${local.partition}:codedeploy:${local.region}:${local.account}:deploymentgroup:${local.function}"
     config       = "arn:${local.partition}:codedeploy:${local.region}:${local.account}:deploymentconfig"
+    topics       = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.control_plane}"
   }
 }
