@@ -1,4 +1,4 @@
-//! Hazards 26 to 33: uploads that are none, keys that must arrive byte for byte, strangers.
+//! Hazards 26 to 33: uploads that are none, keys that must arrive byte for byte, strangers; and another branch's.
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::packages;
+use crate::permissions::make_role;
 use crate::runs;
 use crate::source::{Stored, automatic, manual, put, seen, through_sns, through_sqs};
-use crate::world::{Answer, TEAM, World, until};
+use crate::world::{Answer, MANUAL, TEAM, World, until};
 
 pub(crate) async fn h26_a_folder_marker_is_ignored(world: &World) {
     let folder = format!("{}/", manual("h26"));
@@ -24,6 +25,36 @@ pub(crate) async fn h26_a_folder_marker_is_ignored(world: &World) {
         0,
         "nobody is told"
     );
+}
+
+/// Out of the cache the deployed branch's builds run their tools.
+pub(crate) async fn a_build_of_another_branch_does_without_the_deployed_branchs_cache(world: &World) {
+    let ask = async |operation, input| world.running.call("codebuild", operation, input).await.unwrap();
+    let project = "lambda-function-staging-build";
+    let logs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"];
+    let allowed = json!([{ "Effect": "Allow", "Action": logs, "Resource": "*" }]);
+    let declared = json!({
+        "name": project,
+        "source": { "type": "NO_SOURCE", "buildspec": "{version: 0.2, phases: {build: {commands: ['true']}}}" },
+        "artifacts": { "type": "NO_ARTIFACTS" },
+        "cache": { "type": "S3", "location": format!("{}/build-cache/build", world.installed.artifact_bucket) },
+        "environment": {
+            "type": "LINUX_CONTAINER",
+            "image": "aws/codebuild/standard:7.0",
+            "computeType": "BUILD_GENERAL1_SMALL",
+        },
+        "serviceRole": make_role(world, &allowed).await,
+    });
+    ask("CreateProject", declared).await;
+    let key = format!("source/uncached{MANUAL}package.zip");
+    let stored = put(world, &key, packages::sound(&key)).await;
+    let answer = world.invoke("start-run", &stored.event(world, "A1")).await;
+    assert_eq!(answer.done(), "built", "{answer:?}");
+    let ids = json!({ "ids": [answer.payload["uploads"][0]["build"]] });
+    let builds = ask("BatchGetBuilds", ids).await;
+    let build = &builds["builds"][0];
+    assert_eq!(build["cache"]["type"], "NO_CACHE", "{build:#}");
+    ask("DeleteProject", json!({ "name": project })).await;
 }
 
 /// Uploads to the key by either route; the run takes exactly that object.

@@ -1,7 +1,8 @@
 //! Carries out what was decided, each effect under its claim.
 
 use aws_sdk_codebuild::types::{
-    ArtifactsType, EnvironmentVariable, EnvironmentVariableType, ProjectArtifacts, SourceType,
+    ArtifactsType, CacheType, EnvironmentVariable, EnvironmentVariableType, ProjectArtifacts, ProjectCache,
+    SourceType,
 };
 use aws_sdk_codepipeline::types::{SourceRevisionOverride, SourceRevisionType};
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -229,6 +230,12 @@ async fn build(
         .r#type(ArtifactsType::NoArtifacts)
         .build()
         .map_err(|_| (call, AwsFailure::incomplete()))?;
+    // The deployed branch's build runs tools out of the project's cache: what others may not deploy, they may not
+    // put there either.
+    let no_cache = ProjectCache::builder()
+        .r#type(CacheType::NoCache)
+        .build()
+        .map_err(|_| (call, AwsFailure::incomplete()))?;
     let answer = app
         .builds
         .start_build()
@@ -238,6 +245,7 @@ async fn build(
         .source_location_override(location)
         .source_version(version.as_str())
         .artifacts_override(no_artifacts)
+        .cache_override(no_cache)
         .environment_variables_override(variable("SOURCE_BRANCH", branch)?)
         .environment_variables_override(variable("BUILD_ONLY", "true")?)
         .send()
