@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::{Invocation, aws_failure};
 use signalbox_decision::package::{Contents, Limits, Package};
 use signalbox_decision::start::{Candidate, Object};
@@ -139,6 +139,25 @@ pub(crate) async fn inspect(found: Found, limits: &Limits, invocation: &Invocati
 }
 
 fn give_up(invocation: &Invocation) -> Instant {
-    let left = invocation.deadline.duration_since(invocation.now) - RESERVE;
+    // Not since the invocation began: what came before, such as another upload of the same batch, has taken its time.
+    let left = invocation.deadline.duration_since(Timestamp::now()) - RESERVE;
     Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_before_the_inspection_is_taken_off_its_time() {
+        let now = Timestamp::now();
+        let at = |seconds: i64| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap();
+        let invocation = Invocation {
+            now: at(-30),
+            deadline: at(30),
+            request_id: "r".to_owned(),
+        };
+        let left = give_up(&invocation) - Instant::now();
+        assert!(left <= Duration::from_secs(22), "{left:?}");
+    }
 }
