@@ -1,6 +1,7 @@
 //! Asks AWS what the event hints at.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter};
@@ -25,6 +26,15 @@ const MAX_PAGES: usize = 20;
 const MAX_PAGES_OF_ALL: usize = 10;
 /// CodeDeploy's last event may come after the action that waited for the deployment has ended.
 const SLACK: SignedDuration = SignedDuration::from_mins(2);
+/// Before the list of actions is read again, where it is behind. How far it may be is not documented.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+];
+/// A CloudFormation action in this mode prepares a change set, and deploys nothing (CodePipeline user guide,
+/// "CloudFormation deploy action reference").
+const PREPARES: &str = "CHANGE_SET_REPLACE";
 
 /// What an event is about, and all that is known of it now.
 pub(crate) struct Observed {
@@ -42,16 +52,20 @@ pub(crate) async fn gather(app: &App, change: &Change) -> Result<Result<Observed
 }
 
 async fn run(app: &App, event: &PipelineEvent) -> Result<Observed, Error> {
-    let reading = read(app, &event.execution).await?;
     let hint = |stage: Option<String>, state: &State| Hint {
         stage,
         state: state.clone(),
         attempt: event.attempt,
         at: event.at,
     };
+    let hint = match &event.change {
+        Changed::Run { state } => Some(hint(None, state)),
+        Changed::Stage { stage, state } => Some(hint(Some(stage.to_string()), state)),
+        Changed::Action { .. } => None,
+    };
+    let reading = read(app, &event.execution, hint.as_ref()).await?;
     let timeline = match &event.change {
-        Changed::Run { state } => reading.observed(Some(&hint(None, state))),
-        Changed::Stage { stage, state } => reading.observed(Some(&hint(Some(stage.to_string()), state))),
+        Changed::Run { .. } | Changed::Stage { .. } => reading.observed(hint.as_ref()),
         Changed::Action {
             stage,
             action,
@@ -123,8 +137,8 @@ async fn build(app: &App, event: &BuildEvent) -> Result<Result<Observed, &'stati
     }
 }
 
-/// A deployment does not say which run it belongs to: CloudFormation made it. It is the run whose Deploy
-/// action was going on at that time; deployments of one group go one after the other.
+/// A deployment does not say which run it belongs to: CloudFormation made it. It is the run whose action changed the
+/// stack at that time; deployments of one group go one after the other.
 async fn deployment(app: &App, event: &DeploymentEvent) -> Result<Observed, Error> {
     let deployments = BTreeMap::from([(
         event.id.to_string(),
@@ -138,7 +152,7 @@ async fn deployment(app: &App, event: &DeploymentEvent) -> Result<Observed, Erro
         deployments,
         ..Timeline::default()
     };
-    match find(app, |listed| made(&listed.action, event)).await? {
+    match find(app, |listed| made(listed, event)).await? {
         Some(Listed { execution, .. }) => of_run(app, &execution, &seen).await,
         None => Ok(Observed {
             subject: Subject::Deployment { id: event.id.clone() },
@@ -147,7 +161,8 @@ async fn deployment(app: &App, event: &DeploymentEvent) -> Result<Observed, Erro
     }
 }
 
-fn made(action: &Action, event: &DeploymentEvent) -> bool {
+fn made(listed: &Listed, event: &DeploymentEvent) -> bool {
+    let action = &listed.action;
     if action.external.as_deref() == Some(event.id.as_str()) {
         return true;
     }
@@ -159,11 +174,11 @@ fn made(action: &Action, event: &DeploymentEvent) -> bool {
     });
     // Events have whole seconds.
     let had_begun = started.as_second() <= at.as_second();
-    action.category == "Deploy" && action.provider == "CloudFormation" && had_begun && at <= ended
+    listed.changes_stack && had_begun && at <= ended
 }
 
 async fn of_run(app: &App, execution: &ExecutionId, seen: &Timeline) -> Result<Observed, Error> {
-    let mut timeline = read(app, execution).await?.observed(None);
+    let mut timeline = read(app, execution, None).await?.observed(None);
     timeline.merge(seen);
     let subject = Subject::Run {
         pipeline: app.config.pipeline.clone(),
@@ -172,12 +187,26 @@ async fn of_run(app: &App, execution: &ExecutionId, seen: &Timeline) -> Result<O
     Ok(Observed { subject, timeline })
 }
 
-/// All that CodePipeline knows of a run; nothing where it does not know it.
+/// All that CodePipeline knows of a run; nothing where it does not know it. A list of actions that is behind what else
+/// is known is read again: what is told of a failure names the action and its reason, and is told once.
+async fn read(app: &App, execution: &ExecutionId, hint: Option<&Hint>) -> Result<Reading, Error> {
+    let mut reading = read_once(app, execution).await?;
+    for pause in PAUSES {
+        if !reading.lags(hint) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        reading = read_once(app, execution).await?;
+    }
+    Ok(reading)
+}
+
+/// What CodePipeline says now.
 ///
 /// The actions are read before the state: should the run be retried in between, then the state is that of
 /// an attempt that is not in the list yet, and going on; the other way round, an old attempt's failure
 /// would be put onto the new one.
-async fn read(app: &App, execution: &ExecutionId) -> Result<Reading, Error> {
+async fn read_once(app: &App, execution: &ExecutionId) -> Result<Reading, Error> {
     let listed = list(app, execution).await?;
     let (stages, run) = tokio::join!(stages(app, execution), status(app, execution));
     let (status, revision) = run?;
@@ -245,6 +274,8 @@ struct Listed {
     id: String,
     execution: ExecutionId,
     action: Action,
+    /// Whether it is CloudFormation's, and executes what it prepares.
+    changes_stack: bool,
 }
 
 /// The actions of a run, newest first.
@@ -309,6 +340,10 @@ fn listed(detail: &ActionExecutionDetail) -> Option<Listed> {
     let category = kind
         .map(|kind| kind.category().as_str().to_owned())
         .unwrap_or_default();
+    let provider = kind.map(|kind| kind.provider().to_owned()).unwrap_or_default();
+    let mode = detail
+        .input()
+        .and_then(|input| input.configuration()?.get("ActionMode"));
     let result = detail.output().and_then(|output| output.execution_result());
     let error = result.and_then(|result| {
         let details = result.error_details().and_then(|error| error.message());
@@ -330,11 +365,14 @@ fn listed(detail: &ActionExecutionDetail) -> Option<Listed> {
     Some(Listed {
         id: detail.action_execution_id()?.to_owned(),
         execution: ExecutionId::new(detail.pipeline_execution_id()?).ok()?,
+        changes_stack: category == "Deploy"
+            && provider == "CloudFormation"
+            && mode.is_none_or(|mode| mode != PREPARES),
         action: Action {
             stage: detail.stage_name()?.to_owned(),
             name: detail.action_name()?.to_owned(),
             category,
-            provider: kind.map(|kind| kind.provider().to_owned()).unwrap_or_default(),
+            provider,
             external: result
                 .and_then(|result| result.external_execution_id())
                 .map(str::to_owned),
@@ -352,6 +390,9 @@ fn time(at: &DateTime) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_codepipeline::types::{
+        ActionCategory, ActionExecutionInput, ActionExecutionStatus, ActionOwner, ActionTypeId,
+    };
     use signalbox_decision::names::{ApplicationName, DeploymentGroupName, DeploymentId};
 
     use super::*;
@@ -360,49 +401,64 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn deploying(from: i64, to: Option<i64>) -> Action {
-        let state = if to.is_some() {
-            State::Succeeded
-        } else {
-            State::InProgress
+    /// An action of CloudFormation's, as CodePipeline lists it.
+    fn listed_as(mode: &str, from: i64, to: Option<i64>) -> Listed {
+        let kind = ActionTypeId::builder()
+            .category(ActionCategory::Deploy)
+            .owner(ActionOwner::Aws)
+            .provider("CloudFormation")
+            .version("1");
+        let input = ActionExecutionInput::builder()
+            .action_type_id(kind.build().unwrap())
+            .configuration("ActionMode", mode)
+            .build();
+        let status = match to {
+            Some(_) => ActionExecutionStatus::Succeeded,
+            None => ActionExecutionStatus::InProgress,
         };
-        Action {
-            stage: "Release".to_owned(),
-            name: "ExecuteChangeSet".to_owned(),
-            category: "Deploy".to_owned(),
-            provider: "CloudFormation".to_owned(),
-            external: Some("arn:aws:cloudformation:…".to_owned()),
-            error: None,
-            progress: Progress {
-                state,
-                started: Some(at(from)),
-                ended: to.map(at),
-            },
-        }
+        let time = |second: i64| DateTime::from_secs(at(second).as_second());
+        let detail = ActionExecutionDetail::builder()
+            .pipeline_execution_id("12345678-1234-1234-1234-123456789012")
+            .action_execution_id(mode)
+            .stage_name("Release")
+            .action_name("ExecuteChangeSet")
+            .status(status)
+            .input(input)
+            .start_time(time(from))
+            .set_last_update_time(to.map(time))
+            .build();
+        listed(&detail).unwrap()
     }
 
-    #[test]
-    fn a_deployment_belongs_to_the_run_that_was_deploying() {
-        let event = |second: i64| DeploymentEvent {
+    fn deploying(from: i64, to: Option<i64>) -> Listed {
+        listed_as("CHANGE_SET_EXECUTE", from, to)
+    }
+
+    fn event(second: i64) -> DeploymentEvent {
+        DeploymentEvent {
             id: DeploymentId::new("d-1").unwrap(),
             application: ApplicationName::new("app").unwrap(),
             group: DeploymentGroupName::new("group").unwrap(),
             state: State::InProgress,
             at: Some(at(second)),
-        };
+        }
+    }
+
+    #[test]
+    fn a_deployment_belongs_to_the_run_that_was_deploying() {
         assert!(made(&deploying(10, None), &event(10)));
         assert!(made(&deploying(10, Some(300)), &event(310)));
         assert!(!made(&deploying(10, Some(300)), &event(9)));
         assert!(!made(&deploying(10, Some(300)), &event(421)));
-        let by_id = Action {
-            external: Some("d-1".to_owned()),
-            ..deploying(900, None)
-        };
+        assert!(made(&listed_as("CREATE_UPDATE", 10, None), &event(11)));
+        let mut by_id = deploying(900, None);
+        by_id.action.external = Some("d-1".to_owned());
         assert!(made(&by_id, &event(1)));
-        let build = Action {
-            category: "Build".to_owned(),
-            ..deploying(10, None)
-        };
-        assert!(!made(&build, &event(11)));
+    }
+
+    /// While one run's canary goes on, the next one prepares its change set.
+    #[test]
+    fn a_deployment_does_not_belong_to_a_run_that_prepares_a_change_set() {
+        assert!(!made(&listed_as("CHANGE_SET_REPLACE", 10, None), &event(11)));
     }
 }

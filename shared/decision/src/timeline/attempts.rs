@@ -59,6 +59,30 @@ impl Reading {
         }
     }
 
+    /// Whether the list of actions is a moment behind: the run or a stage has ended, by AWS's other answers or by the
+    /// event itself, and an action of it is listed as going on. Which one failed, why, and when it ended, is not
+    /// known yet.
+    #[must_use]
+    pub fn lags(&self, hint: Option<&Hint>) -> bool {
+        let run_is_over = self.status.as_ref().is_some_and(State::is_final);
+        self.actions
+            .values()
+            .filter(|action| action.progress.state == State::InProgress)
+            .any(|action| {
+                let stage_is_over = self.stages.get(&action.stage).is_some_and(State::is_final);
+                let is_told = hint.is_some_and(|hint| {
+                    // A late event of an earlier attempt says nothing of this one.
+                    let had_begun = match (action.progress.started, hint.at) {
+                        (Some(started), Some(at)) => whole_second(started) <= at,
+                        _ => true,
+                    };
+                    let is_of_it = hint.stage.as_ref().is_none_or(|stage| *stage == action.stage);
+                    hint.state.is_final() && had_begun && is_of_it
+                });
+                run_is_over || stage_is_over || is_told
+            })
+    }
+
     fn stage_attempts(&self) -> BTreeMap<String, BTreeMap<u32, Progress>> {
         let mut by_stage: BTreeMap<&str, Vec<&Action>> = BTreeMap::new();
         for action in self.actions.values() {
@@ -119,10 +143,7 @@ impl Reading {
             ends.push(*failed);
             starts.push(Some(*started));
         }
-        let last_end = times()
-            .filter_map(|progress| progress.ended)
-            .max()
-            .filter(|_| status.is_final());
+        let last_end = last_end(times()).filter(|_| status.is_final());
         for (at, started) in starts.iter().enumerate() {
             let is_last = at + 1 == starts.len();
             let (state, ended) = if is_last {
@@ -220,12 +241,21 @@ fn summary(actions: &[&Action], is_over: bool) -> Progress {
 }
 
 fn settle(progress: &mut Progress, state: State, actions: &[&Action]) {
-    progress.ended = actions
-        .iter()
-        .filter_map(|a| a.progress.ended)
-        .max()
-        .filter(|_| state.is_final());
+    progress.ended = last_end(actions.iter().map(|action| &action.progress)).filter(|_| state.is_final());
     progress.state = state;
+}
+
+/// When the last of them ended. Not known while one of them goes on, as a list that is a moment behind has it: the end
+/// of the one before would stay.
+fn last_end<'a>(all: impl Iterator<Item = &'a Progress>) -> Option<Timestamp> {
+    let mut last = None;
+    for progress in all {
+        if progress.state == State::InProgress {
+            return None;
+        }
+        last = last.max(progress.ended);
+    }
+    last
 }
 
 fn all_succeeded(actions: &[&Action]) -> bool {

@@ -27,17 +27,23 @@ pub enum Message {
     Metrics(Vec<Metric>),
 }
 
+/// Keys about a build begin so, after the kind of the message.
+const BUILD: &str = "build";
+/// Keys about a deployment begin so, after the kind of the message.
+const DEPLOYMENT: &str = "deployment";
+
 impl Due {
     /// Names this telling over all timelines; under it, it is claimed.
     #[must_use]
     pub fn claim_key(&self, subject: &Subject) -> String {
+        // Which timeline holds a build or deployment depends on what was known when it was seen; the key, with its
+        // id, does not.
+        let about = self.key.split('/').nth(1);
         match subject {
-            Subject::Run { pipeline, execution } => {
+            Subject::Run { pipeline, execution } if !matches!(about, Some(BUILD | DEPLOYMENT)) => {
                 digest(&["run", pipeline.as_str(), execution.as_str(), &self.key])
             }
-            // Which timeline holds a build or deployment depends on what was known when it was seen; the
-            // key, with its id, does not.
-            Subject::Build { .. } | Subject::Deployment { .. } => digest(&[&self.key]),
+            _ => digest(&[&self.key]),
         }
     }
 
@@ -213,7 +219,7 @@ fn builds(subject: &Subject, timeline: &Timeline, all: &mut Vec<Due>) {
             State::Stopped => "BuildsStopped",
             _ => continue,
         };
-        let what = format!("build/{id}/{}", build.progress.state);
+        let what = format!("{BUILD}/{id}/{}", build.progress.state);
         let dimensions = [("Project", build.project.clone())];
         metrics_due(
             all,
@@ -235,7 +241,7 @@ fn deployments(subject: &Subject, timeline: &Timeline, region: &str, all: &mut V
             State::Stopped => "DeploymentsStopped",
             _ => continue,
         };
-        let what = format!("deployment/{id}/{}", deployment.progress.state);
+        let what = format!("{DEPLOYMENT}/{id}/{}", deployment.progress.state);
         let dimensions = [
             ("Application", deployment.application.clone()),
             ("DeploymentGroup", deployment.group.clone()),

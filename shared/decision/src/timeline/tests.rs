@@ -243,6 +243,29 @@ fn a_foreign_build_is_told_of_and_a_runs_own_build_is_not() {
     );
 }
 
+/// The same deployment may be put on another run, or on none, by the next event about it.
+#[test]
+fn a_deployments_telling_is_claimed_alike_whichever_timeline_holds_it() {
+    let key = |what: &str, subject: &Subject| {
+        let message = Message::Metrics(Vec::new());
+        let key = format!("metrics/{what}");
+        Due { key, message }.claim_key(subject)
+    };
+    let other = Subject::Run {
+        pipeline: PipelineName::new("lambda-function-staging-pipeline").unwrap(),
+        execution: ExecutionId::new("1f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0").unwrap(),
+    };
+    let alone = Subject::Deployment {
+        id: DeploymentId::new("d-1").unwrap(),
+    };
+    for what in ["deployment/d-1/Failed", "build/p:1/Failed"] {
+        assert_eq!(key(what, &subject()), key(what, &other), "{what}");
+        assert_eq!(key(what, &subject()), key(what, &alone), "{what}");
+    }
+    // Of a run's own, each run tells for itself.
+    assert_ne!(key("run/1/Failed", &subject()), key("run/1/Failed", &other));
+}
+
 #[test]
 fn aws_words_are_read_whatever_their_case() {
     for (word, state) in [

@@ -141,6 +141,47 @@ fn an_event_ahead_of_the_answers_counts() {
 }
 
 #[test]
+fn an_end_that_is_not_listed_yet_is_not_taken_from_the_action_before() {
+    let over = [("Build", State::Succeeded), ("Deploy", State::Succeeded)];
+    let mut reading = reading(
+        State::Succeeded,
+        &over,
+        vec![
+            action("Build", "A", State::Succeeded, 0, 100),
+            action("Deploy", "B", State::InProgress, 101, 0),
+        ],
+    );
+    assert!(reading.lags(None));
+    let seen = reading.observed(None);
+    assert_eq!(seen.run[&1].state, State::Succeeded);
+    assert_eq!(seen.run[&1].ended, None);
+    assert_eq!(seen.stages["Build"][&1].ended, at(100));
+    assert_eq!(seen.stages["Deploy"][&1].ended, None);
+    let ended = action("Deploy", "B", State::Succeeded, 101, 900);
+    reading.actions.insert("a1".to_owned(), ended);
+    assert!(!reading.lags(None));
+    assert_eq!(reading.observed(None).run[&1].ended, at(900));
+}
+
+#[test]
+fn a_list_lags_behind_an_event_of_its_own_attempt_alone() {
+    let going = reading(
+        State::InProgress,
+        &[("Build", State::InProgress)],
+        vec![
+            action("Build", "A", State::Failed, 0, 5),
+            action("Build", "A", State::InProgress, 60, 0),
+        ],
+    );
+    assert!(!going.lags(None));
+    assert!(!going.lags(Some(&event(Some("Build"), State::Failed, 5))));
+    assert!(!going.lags(Some(&event(Some("Deploy"), State::Failed, 70))));
+    assert!(!going.lags(Some(&event(Some("Build"), State::InProgress, 70))));
+    assert!(going.lags(Some(&event(Some("Build"), State::Failed, 70))));
+    assert!(going.lags(Some(&event(None, State::Failed, 70))));
+}
+
+#[test]
 fn a_late_event_of_the_first_attempt_does_not_end_the_second() {
     let observed = reading(
         State::InProgress,
