@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_events::alarm::AlarmChange;
 use signalbox_ledger::BadVersion;
+use signalbox_local::faults::{Fault, Rule};
 
 use crate::rollback_cloud::{SLOW, cloud};
 use crate::rollback_group::Group;
-use crate::world::World;
+use crate::world::{Answer, World};
 
 /// The outcome and its reason.
 fn ignored(outcome: &Value, reason: &str) {
@@ -277,6 +278,33 @@ pub(crate) async fn h95_the_lost_event_of_a_tagged_alarm_is_swept(world: &World)
         .mail(&[&format!("Rolled back: {} version 2", group.function)])
         .await;
     assert!(told.text.contains(&alarm), "{}", told.text);
+}
+
+/// One alarm whose tags cannot be read, and which is read first, keeps no other from being heard.
+pub(crate) async fn an_unreadable_tag_keeps_no_other_alarm_from_being_swept(world: &World) {
+    let cloud = cloud(world).await;
+    let group = Group::held(&cloud).await;
+    let names = ["a", "b"].map(|name| format!("{}-{name}-tagged", group.alarm));
+    let tags = json!([{ "Key": "signalbox:deployment-group", "Value": group.name }]);
+    let bad = group.in_flight(1, 2).await;
+    let unreadable = Fault::error("InternalServiceFault", 500);
+    let rule = Rule::new("cloudwatch", "ListTagsForResource", unreadable).containing(&names[0]);
+    let struck = cloud.running.cloud.faults().inject(rule);
+    for alarm in &names {
+        cloud.make_alarm(alarm, tags.clone()).await;
+        cloud.set_alarm(alarm, "ALARM").await;
+    }
+    let sweep = json!({ "FunctionName": "signalbox-staging-sweep" });
+    let answer = cloud.call("lambda", "Invoke", sweep).await;
+    group.until_status(&bad, "Stopped").await;
+    let told = cloud
+        .mail(&[&format!("Rolled back: {} version 2", group.function)])
+        .await;
+    assert!(told.text.contains(&names[1]), "{}", told.text);
+    assert!(struck.hits() > 0);
+    // And it is not kept quiet.
+    let said = Answer::of(&answer);
+    assert!(said.text().contains("ListTagsForResource"), "{said:?}");
 }
 
 pub(crate) async fn h94_with_no_good_version_a_person_is_paged(world: &World) {

@@ -1,8 +1,11 @@
 //! Tells people, once each, and hands to other functions what was lost for them.
 
+use std::time::Duration;
+
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sns::types::MessageAttributeValue;
+use aws_smithy_types::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use signalbox_bootstrap::{Invocation, aws_failure};
@@ -24,6 +27,9 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(100 * 24);
 const HANDED_OVER: SignedDuration = SignedDuration::from_hours(1);
 /// Past an invocation's own end nobody is sending any more.
 const CLAIM_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+/// request-approval's own timeout, 30 s by the template, and the way there and back.
+const REPAIR_TAKES: Duration = Duration::from_secs(32);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Values of this kind say that every message of an asking was sent.
 const ASKED: &str = "sweep-asked";
 
@@ -135,8 +141,18 @@ pub(crate) async fn is_asked(
     Ok(known.is_some())
 }
 
-/// Has the approval asked for, and waits for the answer: only then is it known that all were asked. The
-/// function claims each message, so that whoever was asked is not asked again.
+/// Waits for a function instead of asking it a second time while it is at it. What is refused at once, such as for too
+/// many calls, is tried again all the same.
+fn patient() -> aws_sdk_lambda::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(REPAIR_TAKES)
+        .operation_timeout(REPAIR_TAKES);
+    aws_sdk_lambda::config::Builder::new().timeout_config(timeouts.build())
+}
+
+/// Has the approval asked for, and waits for the answer as long as the function may take: only then is it known that
+/// all were asked. The function claims each message, so that whoever was asked is not asked again.
 pub(crate) async fn repair(
     app: &App,
     approval: &ApprovalAction,
@@ -150,6 +166,8 @@ pub(crate) async fn repair(
         .invoke()
         .function_name(function.as_str())
         .payload(Blob::new(event.to_string()))
+        .customize()
+        .config_override(patient())
         .send()
         .await
         .map_err(|error| Error::Aws {

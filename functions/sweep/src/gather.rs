@@ -76,7 +76,7 @@ pub(crate) async fn runs(app: &App, now: Timestamp) -> Result<Listed<SeenRun>, E
     let cut = Error::TooMany(
         "ListPipelineExecutions",
         MAX_RUN_PAGES * 100,
-        "runs of the last day",
+        "runs younger than a day and APPROVAL_TIMEOUT_MINUTES",
     );
     Ok(Listed {
         read: all,

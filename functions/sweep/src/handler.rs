@@ -32,6 +32,9 @@ const RESERVE: SignedDuration = SignedDuration::from_secs(30);
 /// Kept for the deployments, which are few, by the runs, which may be many.
 const FOR_DEPLOYMENTS: SignedDuration = SignedDuration::from_secs(30);
 
+/// Kept, beside the reserve, for a repair that takes its full time.
+const FOR_REPAIR: SignedDuration = SignedDuration::from_secs(5);
+
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,7 +130,7 @@ pub(crate) async fn handle(_event: Value, app: &App, invocation: Invocation) -> 
 
 impl Sweep<'_> {
     /// What a step answered; its error is kept for the end.
-    fn note<T>(&mut self, step: Result<T, Error>) -> Option<T> {
+    pub(crate) fn note<T>(&mut self, step: Result<T, Error>) -> Option<T> {
         step.map_err(|error| self.failed.push(error)).ok()
     }
 
@@ -291,6 +294,10 @@ impl Sweep<'_> {
     async fn carry_out(&mut self, due: Do, token: &Token) {
         match due {
             Do::Repair { approval, why } => {
+                if self.is_out_of_time(FOR_REPAIR) {
+                    self.failed.push(Error::OutOfTime("approvals"));
+                    return;
+                }
                 info!(execution = %approval.execution, ?why, "is asked for again");
                 match repair(self.app, &approval, token.hash(), self.invocation).await {
                     Ok(()) => self.outcome.repaired += 1,

@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 use signalbox_decision::claim::digest;
-use signalbox_decision::sweep::releases::{Group, RedAlarm, Release, is_behind, unheard};
+use signalbox_decision::sweep::releases::{Group, RedAlarm, Release, Unheard, is_behind, unheard};
 use signalbox_decision::timeline::{Subject, Timeline, tell};
 use tracing::info;
 
@@ -14,6 +14,9 @@ use crate::error::{Error, Listed};
 use crate::gather::RECENT;
 use crate::handler::Sweep;
 use crate::synthesized;
+
+/// Kept for runs and deployments by the tags of red alarms, each of which takes a call.
+const FOR_RUNS: SignedDuration = SignedDuration::from_secs(120);
 
 impl Sweep<'_> {
     /// Lets roll-back hear again of every alarm that is red while a deployment or bake window of its is open
@@ -27,7 +30,7 @@ impl Sweep<'_> {
         }
         let Listed { read: red, cut } = red(self.app).await?;
         let alarms: Vec<RedAlarm> = red.iter().map(|red| red.alarm.clone()).collect();
-        self.let_roll_back_hear(groups, &alarms).await?;
+        self.let_roll_back_hear(groups, &alarms).await;
         // Then what only a tag links: that takes a call for each alarm.
         let mut by_tag = groups.to_vec();
         by_tag.iter_mut().for_each(|group| group.alarms.clear());
@@ -36,46 +39,54 @@ impl Sweep<'_> {
             if groups.iter().any(|group| group.alarms.contains(name)) {
                 continue;
             }
-            let tagged = red.tagged(self.app).await?;
+            if self.is_out_of_time(FOR_RUNS) {
+                self.note::<()>(Err(Error::OutOfTime("alarms' tags")));
+                break;
+            }
+            // One that cannot be read keeps no other from being heard.
+            let Some(tagged) = self.note(red.tagged(self.app).await) else {
+                continue;
+            };
             for group in &mut by_tag {
                 if tagged.iter().any(|tag| tag == group.name.as_str()) {
                     group.alarms.push(name.clone());
                 }
             }
         }
-        self.let_roll_back_hear(&by_tag, &alarms).await?;
+        self.let_roll_back_hear(&by_tag, &alarms).await;
         cut.map_or(Ok(()), Err)
     }
 
-    async fn let_roll_back_hear(&mut self, groups: &[Group], alarms: &[RedAlarm]) -> Result<(), Error> {
-        let Config {
-            region,
-            bake,
-            roll_back,
-            ..
-        } = &self.app.config;
-        let now = self.invocation.now;
-        for unheard in unheard(now, *bake, groups, alarms) {
-            let mut unrecorded = None;
-            for release in &unheard.releases {
-                if self
-                    .app
-                    .ledger
-                    .load_rollback(release.id.as_str())
-                    .await?
-                    .is_none()
-                {
-                    unrecorded = Some(release);
-                }
-            }
-            let Some(release) = unrecorded else {
-                continue;
-            };
-            let event = synthesized::alarm_raised(unheard.alarm, region, now);
-            send(self.app, roll_back, &event).await?;
-            info!(alarm = %unheard.alarm.name, deployment = %release.id, "a red alarm that nobody acted on");
-            self.outcome.alarms.push(unheard.alarm.name.to_string());
+    async fn let_roll_back_hear(&mut self, groups: &[Group], alarms: &[RedAlarm]) {
+        for unheard in unheard(self.invocation.now, self.app.config.bake, groups, alarms) {
+            let heard = self.let_roll_back_hear_of(&unheard).await;
+            self.note(heard);
         }
+    }
+
+    async fn let_roll_back_hear_of(&mut self, unheard: &Unheard<'_>) -> Result<(), Error> {
+        let Config {
+            region, roll_back, ..
+        } = &self.app.config;
+        let mut unrecorded = None;
+        for release in &unheard.releases {
+            if self
+                .app
+                .ledger
+                .load_rollback(release.id.as_str())
+                .await?
+                .is_none()
+            {
+                unrecorded = Some(release);
+            }
+        }
+        let Some(release) = unrecorded else {
+            return Ok(());
+        };
+        let event = synthesized::alarm_raised(unheard.alarm, region, self.invocation.now);
+        send(self.app, roll_back, &event).await?;
+        info!(alarm = %unheard.alarm.name, deployment = %release.id, "a red alarm that nobody acted on");
+        self.outcome.alarms.push(unheard.alarm.name.to_string());
         Ok(())
     }
 
