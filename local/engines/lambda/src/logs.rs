@@ -206,6 +206,7 @@ async fn put(
     stream: &Arc<str>,
     lines: &[Line],
 ) -> Result<(), AwsError> {
+    const MISSING: &str = "ResourceNotFoundException";
     let caller = Caller::service("lambda.amazonaws.com");
     let key = (group.clone(), stream.clone());
     let events: Vec<_> = lines
@@ -215,8 +216,7 @@ async fn put(
     let input = json!({ "logGroupName": &**group, "logStreamName": &**stream, "logEvents": events });
     if known.contains(&key) {
         match cloud.call(&caller, "logs", "PutLogEvents", input.clone()).await {
-            // Somebody deleted the group: as in AWS, the next lines make it again.
-            Err(error) if error.code == "ResourceNotFoundException" => {}
+            Err(error) if error.code == MISSING => {}
             other => return other.map(|_| ()),
         }
     }
@@ -224,18 +224,34 @@ async fn put(
         Err(error) if error.code != "ResourceAlreadyExistsException" => Err(error),
         _ => Ok(()),
     };
-    exists(
-        cloud
-            .call(
-                &caller,
-                "logs",
-                "CreateLogGroup",
-                json!({ "logGroupName": &**group }),
-            )
-            .await,
-    )?;
     let named = json!({ "logGroupName": &**group, "logStreamName": &**stream });
-    exists(cloud.call(&caller, "logs", "CreateLogStream", named).await)?;
+    let made = cloud
+        .call(&caller, "logs", "CreateLogStream", named.clone())
+        .await;
+    match exists(made) {
+        Err(error) if error.code == MISSING => {
+            // As in AWS, the next lines make a group again that somebody deleted; not those of a function that is
+            // gone as well, which would outlive the stack of both.
+            let function = lines
+                .first()
+                .map(|line| json!({ "FunctionName": &*line.function }));
+            let known = cloud
+                .call(
+                    &caller,
+                    "lambda",
+                    "GetFunctionConfiguration",
+                    function.unwrap_or_default(),
+                )
+                .await;
+            if known.is_err_and(|error| error.code == MISSING) {
+                return Ok(());
+            }
+            let group = json!({ "logGroupName": &**group });
+            exists(cloud.call(&caller, "logs", "CreateLogGroup", group).await)?;
+            exists(cloud.call(&caller, "logs", "CreateLogStream", named).await)?;
+        }
+        other => other?,
+    }
     known.insert(key);
     cloud
         .call(&caller, "logs", "PutLogEvents", input)
@@ -299,5 +315,61 @@ impl Journal {
     pub(crate) fn tail(&self) -> Vec<u8> {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail[tail.len().saturating_sub(TAIL)..].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use serde_json::Value;
+    use signalbox_local_core::testing::{Recorded, TestCloud};
+
+    use super::*;
+
+    /// The logs calls of lines that find no group; whether their function is still there.
+    async fn calls(function_is_there: bool) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let has_group = AtomicBool::new(false);
+        let missing = || Err(AwsError::new("ResourceNotFoundException", "There is none."));
+        let answer = move |call: &Recorded| match call.operation.as_str() {
+            "GetFunctionConfiguration" if !function_is_there => missing(),
+            "CreateLogStream" if !has_group.load(Ordering::Relaxed) => missing(),
+            "CreateLogGroup" => {
+                has_group.store(true, Ordering::Relaxed);
+                Ok(Value::Null)
+            }
+            _ => Ok(Value::Null),
+        };
+        let cloud = TestCloud::answering(directory.path(), answer);
+        let (group, stream) = (Arc::from("/aws/lambda/f"), Arc::from("s"));
+        let line = Line {
+            function: Arc::from("f"),
+            group: Arc::clone(&group),
+            stream: Arc::clone(&stream),
+            at: Timestamp::UNIX_EPOCH,
+            message: "the last words".to_owned(),
+        };
+        put(cloud.as_ref(), &mut HashSet::new(), &group, &stream, &[line])
+            .await
+            .unwrap();
+        let logs = cloud.calls().into_iter().filter(|call| call.service == "logs");
+        logs.map(|call| call.operation).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_make_a_group_that_is_missing() {
+        let all = [
+            "CreateLogStream",
+            "CreateLogGroup",
+            "CreateLogStream",
+            "PutLogEvents",
+        ];
+        assert_eq!(calls(true).await, all);
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_of_a_function_that_is_gone_make_no_group() {
+        assert_eq!(calls(false).await, ["CreateLogStream"]);
     }
 }
