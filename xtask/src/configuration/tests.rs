@@ -62,6 +62,20 @@ fn every_alarm_and_every_dead_letter_queue_has_its_runbook() {
             }
         }
     }
+    // Those of Terraform: the keys of a map, each with a description.
+    let file = "infrastructure/modules/pipeline/alarms.tf";
+    let text = fs::read_to_string(project().join(file)).unwrap();
+    let keys: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" = {"))
+        .filter(|key| !key.starts_with(' '))
+        .collect();
+    assert!(keys.contains(&"pipeline-failed"), "{keys:?}");
+    for key in keys {
+        if !is_in_a_heading(&runbooks, &format!("signalbox-{{environment}}-{key}")) {
+            missing.push(format!("{file}: {key}"));
+        }
+    }
     assert!(
         missing.is_empty(),
         "docs/operations.md has no section for {missing:#?}"

@@ -15,7 +15,14 @@ use super::sha256;
 const ROOT: &str = "signalbox";
 
 /// Beside the packages: what an installation reads, and how to go about it.
-const SHIPPED: [&str; 5] = ["LICENSE", "docs", "infrastructure", "template.yaml", "templates"];
+const SHIPPED: [&str; 6] = [
+    "LICENSE",
+    "docs",
+    "examples",
+    "infrastructure",
+    "template.yaml",
+    "templates",
+];
 
 /// The archive that was written.
 #[derive(Debug, Serialize)]
@@ -130,6 +137,7 @@ mod tests {
         for path in [
             "template.yaml",
             "templates/lambda-deployment-template.yaml",
+            "examples/lambda-function/buildspec.yml",
             "infrastructure/codepipeline.tf",
             "infrastructure/modules/pipeline/control_plane.tf",
             "target/lambda/start-run/bootstrap.zip",
@@ -153,7 +161,7 @@ mod tests {
         let project = tempfile::tempdir().unwrap();
         let path = |name: &str| project.path().join(name);
         std::fs::create_dir_all(path("infrastructure/.terraform")).unwrap();
-        for name in ["docs", "templates"] {
+        for name in ["docs", "examples", "templates"] {
             std::fs::create_dir_all(path(name)).unwrap();
         }
         let rules = include_str!("../../../infrastructure/.gitignore");
