@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::types::{AlarmConfiguration, AppSpecContent, RevisionLocation, RevisionLocationType};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_bootstrap::Invocation;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
+use signalbox_decision::rollback::moments::spellings;
 use signalbox_decision::rollback::words::{Action, Cause};
 use signalbox_decision::rollback::{Begun, Decision, Deployment, ROLLBACK_MARK, Status};
 use signalbox_decision::text::cut;
@@ -186,7 +188,7 @@ async fn begin(
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let expires = invocation.now.saturating_add(REMEMBERED).ok();
-    let event = event_name(change);
+    let event = event_name(change, change.at);
     let add = |found: Option<Value>| {
         let mut notes = read(&event, found);
         let of_group = notes.entry(group.to_string()).or_default();
@@ -200,11 +202,27 @@ async fn begin(
     Ok(())
 }
 
-/// What earlier tries of the same event were about to roll back, by deployment group.
+/// What earlier tries of the same event were about to roll back, by deployment group: also those of a delivery that the
+/// sweep made up for, or that comes after the sweep's.
 pub(crate) async fn begun(app: &App, change: &AlarmChange, invocation: &Invocation) -> Result<Notes, Error> {
-    let event = event_name(change);
-    let found = app.ledger.get_value(BEGUN, &event, invocation.now).await?;
-    Ok(read(&event, found))
+    let moments = match change.at {
+        Some(at) => spellings(at).into_iter().flatten().map(Some).collect(),
+        None => vec![None],
+    };
+    let mut all = Notes::new();
+    for at in moments {
+        let event = event_name(change, at);
+        let found = app.ledger.get_value(BEGUN, &event, invocation.now).await?;
+        for (group, of_group) in read(&event, found) {
+            let known = all.entry(group).or_default();
+            for begun in of_group {
+                if known.iter().all(|known| known.deployment != begun.deployment) {
+                    known.push(begun);
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// A note that cannot be read must not keep a bad version in production: the event is then judged as new.
@@ -217,9 +235,9 @@ fn read(event: &str, notes: Option<Value>) -> Notes {
     })
 }
 
-/// The same for every delivery of one change of one alarm.
-fn event_name(change: &AlarmChange) -> String {
-    let at = change.at.map_or_else(|| "?".to_owned(), |at| at.to_string());
+/// The same for every delivery of one change of one alarm that names it by the same moment.
+fn event_name(change: &AlarmChange, at: Option<Timestamp>) -> String {
+    let at = at.map_or_else(|| "?".to_owned(), |at| at.to_string());
     format!("{}@{at}", change.alarm)
 }
 

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 /// A moment of an answer, to the millisecond.
 ///
-/// CodeDeploy, CodePipeline and CloudWatch answer in floating point seconds, whose error is below a microsecond;
-/// events write the same moments in milliseconds. Only so cut do the two compare: an alarm that turned red in the
-/// very millisecond in which a deployment was made is not older than it.
+/// CodeDeploy and CodePipeline answer in floating point seconds, whose error is below a microsecond; events write the
+/// same moments in milliseconds. Only so cut do the two compare. Of CloudWatch's moments the SDK has cut a millisecond
+/// too much before they come here, where the double lay just below it; whoever compares them allows for that.
 ///
 /// `None` where the moment lies outside of what a [`Timestamp`] holds.
 #[must_use]

@@ -10,6 +10,7 @@
 //! - [`good`]: which version there is to go back to; [`attribution`]: which run brought the bad one;
 //! - [`command`] and [`manual`]: what a person asks for, and whether it may be done;
 //! - [`stack`]: how the stack follows its alias back;
+//! - [`moments`]: when an alarm turned red, and which moments are the same;
 //! - [`words`]: what people are told.
 
 pub mod arbiter;
@@ -19,6 +20,7 @@ pub mod facts;
 pub mod good;
 pub mod manual;
 pub mod mapping;
+pub mod moments;
 pub mod stack;
 pub mod words;
 

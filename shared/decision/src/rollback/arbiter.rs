@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::facts::{AlarmNow, Deployment, Facts, Overtaken, Status};
 use super::good::good_version;
 use super::mapping::Link;
+use super::moments::certainly_before;
 use crate::names::{AlarmName, DeploymentId, VersionNumber};
 
 /// What to do.
@@ -110,10 +111,10 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             newest.id
         ));
     }
-    if state.since < newest.created {
+    if certainly_before(state.since, newest.created) {
         return nothing(format!(
-            "alarm {alarm} was red before deployment {} began, so it speaks of an earlier one",
-            newest.id
+            "alarm {alarm} was red (since {}) before deployment {} began (at {}), so it speaks of an earlier one",
+            state.since, newest.id, newest.created
         ));
     }
     if newest.overrides.covers(judged.as_str()) {
@@ -202,7 +203,7 @@ fn speaks_of(alarm: &AlarmNow, deployment: &Deployment, bake: SignedDuration) ->
     let long_over = deployment
         .completed
         .is_some_and(|completed| alarm.since.duration_since(completed) > window);
-    deployment.created <= alarm.since && !long_over
+    !certainly_before(alarm.since, deployment.created) && !long_over
 }
 
 fn after_success(newest: &Deployment, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {

@@ -8,6 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::names::{AlarmName, DeploymentGroupName, DeploymentId};
+use crate::rollback::moments::certainly_before;
 use crate::timeline::State;
 use crate::validation::preflight::Override;
 
@@ -95,7 +96,7 @@ fn open<'a>(now: Timestamp, bake: SignedDuration, group: &'a Group, alarm: &RedA
         .iter()
         .filter(|release| !release.is_rollback)
         .max_by_key(|release| release.created)?;
-    if release.overrides.covers(alarm.name.as_str()) || alarm.since < release.created {
+    if release.overrides.covers(alarm.name.as_str()) || certainly_before(alarm.since, release.created) {
         return None;
     }
     if !release.state.is_final() {

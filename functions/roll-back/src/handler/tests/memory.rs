@@ -43,6 +43,24 @@ async fn a_note_that_cannot_be_read_keeps_no_bad_version_in_production() {
     assert!(now_noted.unwrap().to_string().contains("d-BAD"));
 }
 
+/// The sweep makes up for an event from an answer of CloudWatch, which may have lost a millisecond.
+#[tokio::test(start_paused = true)]
+async fn what_the_sweep_began_is_finished_by_the_late_event_and_the_other_way_round() {
+    for early in [-1, 0, 1] {
+        let case = case(Cloud::new("Stopped"));
+        let ledger = &case.app.ledger;
+        let event = format!("errors@{}", now() - SignedDuration::from_millis(early));
+        let note = json!({ "app-live": [{ "deployment": "d-BAD", "is_report": false }] });
+        ledger
+            .put_value("rollback-begun", &event, &note, now(), None)
+            .await
+            .unwrap();
+        // Without the note it would only be reported as stopped by somebody.
+        let done = case.deliver(1).await.unwrap().unwrap();
+        assert!(matches!(done, Outcome::Stopped { .. }), "{early}: {done:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn author_and_approver_are_told_and_the_run_is_marked() {
     let case = case(Cloud::new("InProgress"));

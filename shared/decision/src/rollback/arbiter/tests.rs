@@ -220,6 +220,18 @@ fn a_rollback_that_failed_is_a_persons_and_not_done() {
     }
 }
 
+/// The alarm's moment comes from an answer of CloudWatch, which may have lost a millisecond of it.
+#[test]
+fn h89_an_alarm_of_the_millisecond_in_which_a_deployment_began_speaks_of_it() {
+    let early = |millis| {
+        let mut facts = facts(deployment(Status::InFlight));
+        facts.alarm.as_mut().unwrap().since = at(0) - SignedDuration::from_millis(millis);
+        decided(&facts, at(31))
+    };
+    assert!(matches!(early(1), Decision::StopDeployment { .. }));
+    assert!(reason(early(2)).contains("before deployment d-NEWEST began"));
+}
+
 #[test]
 fn an_override_of_some_alarms_is_about_those_alone() {
     let mut facts = facts(deployment(Status::InFlight));
