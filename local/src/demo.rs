@@ -81,7 +81,7 @@ impl From<InstallError> for DemoError {
 
 impl From<signalbox_local_core::AwsError> for DemoError {
     fn from(error: signalbox_local_core::AwsError) -> Self {
-        Self::new("asking the local cloud", error)
+        Self::new("looking how the run goes on", error)
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use signalbox_local::console::Console;
 use signalbox_local::demo::{self, DemoError, Scenario, Summary};
 use signalbox_local::running::{self, Running};
+use tokio::signal::unix::SignalKind;
 
 /// Signalbox's local cloud: the whole pipeline on this machine, without an AWS account.
 ///
@@ -54,7 +55,7 @@ struct DemoArguments {
     /// You answer the requests for approval, on the page that the demo shows.
     #[arg(long)]
     manual: bool,
-    /// The cloud stays after the end, until Ctrl-C; its addresses are printed.
+    /// The cloud stays after the end, a failed one too, until Ctrl-C; its addresses are printed.
     #[arg(long)]
     keep: bool,
     /// Writes the summary as JSON.
@@ -138,19 +139,18 @@ async fn command(command: &Command, console: &Console) -> Result<(), Ended> {
     }
 }
 
-/// Ctrl-C, or what a service manager sends instead.
+/// Ctrl-C, what a service manager sends instead, or a terminal that is closed.
 async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+    let received = async |kind| match tokio::signal::unix::signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
         }
+        Err(_) => std::future::pending().await,
     };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => (),
-        () = terminated => (),
+        () = received(SignalKind::terminate()) => (),
+        () = received(SignalKind::hangup()) => (),
     }
 }
 
@@ -175,24 +175,32 @@ fn options(cloud: &Cloud, port: u16) -> running::Options {
 }
 
 async fn run_demo(arguments: &DemoArguments, console: &Console) -> Result<(), Ended> {
+    if let Some(file) = &arguments.json {
+        // Said before anything starts, not after minutes.
+        std::fs::File::create(file).map_err(|error| unwritable(file, &error))?;
+    }
     let mut running = interruptible(demo::start(console, &options(&arguments.cloud, 0))).await?;
     let scenario = match arguments.scenario {
         Show::Release => Scenario::Release,
         Show::Rollback => Scenario::Rollback,
         Show::All => Scenario::All,
     };
-    let outcome = interruptible(demo::run(&running, console, scenario, arguments.manual)).await;
-    if matches!(outcome, Err(Ended::Failed(_))) {
-        // The message names a log: it must still be there.
-        running.keep_files();
-    }
-    let outcome = match outcome {
+    let mut outcome = match interruptible(demo::run(&running, console, scenario, arguments.manual)).await {
         Ok(summary) => tell(&summary, arguments, console),
         Err(ended) => Err(ended),
     };
-    if outcome.is_ok() && arguments.keep {
+    if let Err(Ended::Failed(error)) = &mut outcome {
+        // The message names a log: it must still be there.
+        running.keep_files();
+        error.log.get_or_insert(running.logs.display().to_string());
+    }
+    if arguments.keep && !matches!(outcome, Err(Ended::Interrupted)) {
+        if let Err(Ended::Failed(error)) = &outcome {
+            console.bad(&error.to_string());
+        }
         demo::tell_urls(console, &running, Some("the link in each mail of the inbox"));
-        return stay(running).await;
+        stay(running).await?;
+        return outcome;
     }
     console.waiting("ending the local cloud");
     running.stop().await;
@@ -204,16 +212,23 @@ fn tell(summary: &Summary, arguments: &DemoArguments, console: &Console) -> Resu
         let write = serde_json::to_vec_pretty(summary)
             .map_err(std::io::Error::from)
             .and_then(|json| std::fs::write(file, json));
-        write.map_err(|error| DemoError {
-            step: "writing the summary".to_owned(),
-            cause: format!("{}: {error}", file.display()),
-            log: None,
-        })?;
+        write.map_err(|error| unwritable(file, &error))?;
     }
     console.heading("Summary");
     console.finish();
     let _ = write!(anstream::stdout(), "{}", summary.text());
     Ok(())
+}
+
+fn unwritable(file: &std::path::Path, error: &std::io::Error) -> DemoError {
+    DemoError {
+        step: "writing the summary".to_owned(),
+        cause: format!(
+            "{}: {error}; --json needs a file that can be written",
+            file.display()
+        ),
+        log: None,
+    }
 }
 
 /// Stays until Ctrl-C, which is then the good end.

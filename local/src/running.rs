@@ -95,7 +95,7 @@ impl Running {
         }
         gateway::check(options.port)?;
         let tools = tools::ensure(&paths.target, progress).await?;
-        let work_dir = make_work_dir(&paths)?;
+        let mut work_dir = make_work_dir(&paths)?;
         let logs = work_dir.path().join("logs");
         std::fs::create_dir_all(&logs)?;
         let moto = match &options.emulator {
@@ -105,7 +105,12 @@ impl Running {
             }
             None => {
                 progress("starting the emulator (moto)");
-                Some(Moto::start(&tools, work_dir.path()).await?)
+                let started = Moto::start(&tools, work_dir.path()).await;
+                if started.is_err() {
+                    // The error names moto's log.
+                    work_dir.disable_cleanup(true);
+                }
+                Some(started?)
             }
         };
         let emulator = moto

@@ -4,9 +4,10 @@
 //! environment of the local cloud's own under the target directory. Nothing outside of it is touched.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -46,7 +47,7 @@ pub struct Tools {
 #[derive(Debug, Error)]
 pub enum ToolError {
     /// Programs that must be installed; all of them at once.
-    #[error("something is missing on this machine:\n{}", .0.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", missing(.0))]
     Missing(Vec<String>),
     /// The virtual environment could not be made.
     #[error("cannot make the virtual environment {}: {why}", venv.display())]
@@ -97,7 +98,7 @@ pub async fn ensure(target_dir: &Path, progress: &dyn Fn(&str)) -> Result<Tools,
     })?;
     let stamp = stamp(&python);
     if !is_ready(&venv, &stamp) {
-        let _lock = lock(&home.join("venv.lock")).await?;
+        let _lock = lock(&home.join("venv.lock"), progress).await?;
         // Another process may have finished while this one waited.
         if !is_ready(&venv, &stamp) {
             install(&python, &home, &venv, progress).await?;
@@ -119,14 +120,30 @@ pub async fn ensure(target_dir: &Path, progress: &dyn Fn(&str)) -> Result<Tools,
     })
 }
 
+/// One line where one thing is missing, a list where several are.
+fn missing(lines: &[String]) -> String {
+    match lines {
+        [only] => only.clone(),
+        all => format!(
+            "something is missing on this machine:\n  - {}",
+            all.join("\n  - ")
+        ),
+    }
+}
+
+/// How long a program may take to say its version; a version manager's stand-in may wait for the network.
+const TO_ANSWER: Duration = Duration::from_secs(20);
+
 /// Answers of a program that was asked its version.
 async fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
-    let out = Command::new(program)
+    let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
-        .output()
+        .output();
+    let out = tokio::time::timeout(TO_ANSWER, output)
         .await
+        .ok()?
         .ok()
         .filter(|out| out.status.success())?;
     Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
@@ -203,17 +220,14 @@ async fn find_node(missing: &mut Vec<String>) -> Option<PathBuf> {
         missing.push(format!("Node.js is not on the PATH: {fix}"));
         return None;
     };
-    let version = ask(&path, &["--version"]).await.unwrap_or_default();
-    match node_major(&version) {
-        Some(major) if major >= OLDEST_NODE => Some(path),
-        _ => {
-            missing.push(format!(
-                "Node.js at {} is {version}, which is too old: {fix}",
-                path.display()
-            ));
-            None
-        }
-    }
+    let version = ask(&path, &["--version"]).await;
+    let wrong = match version.as_deref().map(|version| (version, node_major(version))) {
+        Some((_, Some(major))) if major >= OLDEST_NODE => return Some(path),
+        Some((version, Some(_))) => format!("is {version}, which is too old"),
+        Some((_, None)) | None => "does not say its version".to_owned(),
+    };
+    missing.push(format!("Node.js at {} {wrong}: {fix}", path.display()));
+    None
 }
 
 fn node_major(version: &str) -> Option<u32> {
@@ -245,21 +259,26 @@ fn is_ready(venv: &Path, stamp: &str) -> bool {
     fs::read_to_string(stamp_path(venv)).is_ok_and(|found| found == stamp)
 }
 
-/// Held until it is dropped, and let go by the system when the process dies.
-async fn lock(path: &Path) -> Result<File, ToolError> {
-    let path = path.to_owned();
-    let failed = {
-        let path = path.clone();
-        move |source| ToolError::File { path, source }
+/// Held until it is dropped, and let go by the system when the process dies. Asked for again and again rather than
+/// waited for in the kernel, which no Ctrl-C would end.
+async fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File, ToolError> {
+    let failed = |source| ToolError::File {
+        path: path.to_owned(),
+        source,
     };
-    let taken = tokio::task::spawn_blocking(move || {
-        let file = File::create(&path)?;
-        file.lock()?;
-        Ok(file)
-    });
-    match taken.await {
-        Ok(result) => result.map_err(failed),
-        Err(error) => Err(failed(std::io::Error::other(error))),
+    let file = File::create(path).map_err(failed)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if told => {}
+            Err(TryLockError::WouldBlock) => {
+                progress("another start is making the virtual environment; waiting for it");
+                told = true;
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -17,6 +17,7 @@ mod change_sets;
 mod cli;
 mod conformance;
 mod delivery;
+mod demo;
 mod denied;
 mod denied_turns;
 mod failing;
@@ -33,6 +34,7 @@ mod parsing;
 mod permissions;
 mod privileges;
 mod process;
+mod program;
 mod rejections;
 mod rollback;
 mod rollback_cloud;
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    runtime.spawn(end_at_once_when_interrupted(world.clone()));
     let lazy = Lazy::default();
     let _ = lazy.set(world.clone());
     let conclusion = libtest_mimic::run(&arguments, trials(&runtime, &lazy));
@@ -100,6 +103,21 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Ctrl-C in the middle of the suite leaves no cloud, no build and no browser behind.
+async fn end_at_once_when_interrupted(world: Arc<World>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate()).expect("SIGTERM can be waited for");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => (),
+        _ = terminated.recv() => (),
+    }
+    let own = u64::from(std::process::id());
+    process::terminate(&process::descendants(own));
+    world.stop().await;
+    process::until_gone(&process::descendants(own)).await;
+    std::process::exit(130);
 }
 
 /// The world, once it stands; listing the tests needs none.
@@ -239,9 +257,16 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_taken_port_is_said_in_one_line_with_the_fix,
             missing_tools_are_said_at_once_with_the_fix_before_anything_starts,
             ctrl_c_ends_a_cloud_that_stays_and_leaves_nothing,
+            a_closed_terminal_ends_it_as_ctrl_c_does,
+            ctrl_c_ends_a_start_that_waits_for_another,
             a_killed_cloud_leaves_no_process_behind,
+            a_cloud_killed_in_the_middle_of_a_build_leaves_no_process_behind,
             a_second_cloud_stands_beside_the_first,
+        },
+        demo::{
+            a_summary_that_cannot_be_written_is_said_before_anything_starts,
             ctrl_c_in_the_middle_of_the_demo_leaves_nothing,
+            a_demo_that_fails_names_step_cause_and_log_and_stays_where_it_is_told_to,
             the_demo_does_its_whole_job_and_says_so_as_json,
         },
         approvals::{

@@ -45,6 +45,26 @@ impl Process {
     }
 }
 
+/// Asks programs to end.
+pub(crate) fn terminate(processes: &[Process]) {
+    use nix::sys::signal::{Signal, kill};
+    for process in processes.iter().filter(|process| process.is_alive()) {
+        if let Ok(pid) = i32::try_from(process.pid) {
+            let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+}
+
+/// Waits until they have ended, for as long as a cloud takes to end in order.
+pub(crate) async fn until_gone(processes: &[Process]) {
+    let gone = async {
+        while processes.iter().any(Process::is_alive) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let _ = tokio::time::timeout(crate::program::END, gone).await;
+}
+
 /// The children of a process, theirs, and so on.
 pub(crate) fn descendants(root: u64) -> Vec<Process> {
     let mut children: HashMap<u64, Vec<Process>> = HashMap::new();

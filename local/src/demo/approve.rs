@@ -10,17 +10,16 @@ const STEP: &str = "answering the request for approval";
 /// for nobody: the run itself waits.
 pub(crate) async fn approve(stage: &Stage<'_>, run: &str) -> Result<(), DemoError> {
     let is_ours = |mail: &Mail| mail.to == APPROVER && mail.text.contains(run);
+    let log = format!("signalbox-{}-request-approval.log", stage.installed.environment);
+    let log = stage.running.logs.join(log);
     let mail = tokio::time::timeout(PATIENCE, stage.running.cloud.inbox().wait_for(is_ours))
         .await
-        .map_err(|_| {
-            let log = format!("signalbox-{}-request-approval.log", stage.installed.environment);
-            DemoError::new(STEP, "no mail asked for it").with_log(stage.running.logs.join(log).display())
-        })?;
+        .map_err(|_| DemoError::new(STEP, "no mail asked for it").with_log(log.display()))?;
     let link = mail
         .text
         .split_whitespace()
         .find(|word| word.starts_with(&stage.installed.answer_url))
-        .ok_or_else(|| DemoError::new(STEP, "the mail has no link"))?;
+        .ok_or_else(|| DemoError::new(STEP, "the mail has no link").with_log(log.display()))?;
     stage.console.good(&format!(
         "request-approval asked {APPROVER}: \"{}\"",
         mail.subject
@@ -29,7 +28,10 @@ pub(crate) async fn approve(stage: &Stage<'_>, run: &str) -> Result<(), DemoErro
         ask(stage, link);
         return Ok(());
     }
-    answer(link).await?;
+    let log = format!("signalbox-{}-answer-approval.log", stage.installed.environment);
+    answer(link)
+        .await
+        .map_err(|error| error.with_log(stage.running.logs.join(log).display()))?;
     stage
         .console
         .good(&format!("approved over the page's form, as {APPROVER}"));
@@ -54,7 +56,8 @@ fn ask(stage: &Stage<'_>, link: &str) {
 
 async fn answer(link: &str) -> Result<(), DemoError> {
     let failed = |error: reqwest::Error| DemoError::new(STEP, error.without_url());
-    let client = reqwest::Client::new();
+    // The page is on this machine: a proxy must not see the link.
+    let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
     let page = client.get(link).send().await.map_err(failed)?;
     let status = page.status();
     let cookie = page

@@ -1,7 +1,11 @@
 //! Looks at the alias, the deployment and the frozen stage, as they really are.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::traffic::{Answers, Traffic};
 use super::{DemoError, Stage};
 
 /// The alias: its version, and the version that gets a share besides.
@@ -27,6 +31,47 @@ pub(crate) async fn alias(stage: &Stage<'_>) -> Result<Alias, DemoError> {
             .and_then(|weights| weights.iter().next())
             .and_then(|(version, weight)| Some((version.clone(), weight.as_f64()?))),
     })
+}
+
+/// What was served while two versions shared the alias.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The newer version's share, from 0 to 1.
+    pub(crate) weight: f64,
+    before: BTreeMap<String, Answers>,
+    during: BTreeMap<String, Answers>,
+}
+
+impl Shared {
+    /// How many requests the version served in that time.
+    pub(crate) fn served(&self, version: &str) -> u64 {
+        let of = |counts: &BTreeMap<String, Answers>| counts.get(version).map_or(0, |answers| answers.served);
+        of(&self.during).saturating_sub(of(&self.before))
+    }
+}
+
+/// Notes in `shared` what is served while the alias has two versions; ends only where it cannot be asked.
+pub(crate) async fn watch(stage: &Stage<'_>, traffic: &Traffic, shared: &mut Option<Shared>) -> DemoError {
+    loop {
+        // Counted first: what is counted was served before the alias was seen to be shared still.
+        let counts = traffic.by_version();
+        match alias(stage).await {
+            Ok(Alias {
+                shared_with: Some((_, weight)),
+                ..
+            }) => {
+                let shared = shared.get_or_insert_with(|| Shared {
+                    weight,
+                    before: traffic.by_version(),
+                    during: BTreeMap::new(),
+                });
+                shared.during = counts;
+            }
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The group's newest deployment.

@@ -1,7 +1,7 @@
 //! Follows a run: tells each action's start and end, until the run has ended.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -19,17 +19,15 @@ pub(crate) struct Ended {
     pub(crate) approval: Option<String>,
     /// The first failed action's message.
     pub(crate) failure: Option<String>,
+    /// The name of its log, if it was a build.
+    pub(crate) failed_build: Option<String>,
 }
 
-/// Follows the run to its end.
+/// Follows the run to its end. Every action has [`PATIENCE`] of its own, so that a person's answer takes nothing from
+/// the steps before and after it.
 pub(crate) async fn follow(stage: &Stage<'_>, run: &str) -> Result<Ended, DemoError> {
-    tokio::time::timeout(PATIENCE, until_ended(stage, run))
-        .await
-        .map_err(|_| DemoError::new("following the run", format!("run {run} did not end in time")))?
-}
-
-async fn until_ended(stage: &Stage<'_>, run: &str) -> Result<Ended, DemoError> {
     let mut seen: HashMap<String, String> = HashMap::new();
+    let mut changed = Instant::now();
     loop {
         let actions = actions(stage, run).await?;
         for action in &actions {
@@ -38,7 +36,17 @@ async fn until_ended(stage: &Stage<'_>, run: &str) -> Result<Ended, DemoError> {
             let before = seen.insert(text("actionExecutionId").to_owned(), status.to_owned());
             if before.as_deref() != Some(status) {
                 tell(stage, action, status);
+                changed = Instant::now();
             }
+        }
+        if changed.elapsed() > PATIENCE {
+            let at = actions.last().and_then(|action| action.get("stageName"));
+            let step = at.and_then(Value::as_str).unwrap_or("following the run");
+            let cause = format!(
+                "run {run} has not gone on for {} minutes",
+                PATIENCE.as_secs() / 60
+            );
+            return Err(DemoError::new(step, cause));
         }
         let input = json!({ "pipelineName": stage.installed.pipeline, "pipelineExecutionId": run });
         let answer = stage
@@ -85,14 +93,33 @@ fn tell(stage: &Stage<'_>, action: &Value, status: &str) {
     let message = failure_of(action).unwrap_or_default();
     match status {
         "InProgress" => stage.console.waiting(&format!("{name} is in progress")),
-        "Succeeded" => stage
-            .console
-            .good(&format!("{name} succeeded in {:.1} s", seconds(action))),
+        "Succeeded" => {
+            let scans = action
+                .pointer("/output/outputVariables/SCANS")
+                .and_then(Value::as_str);
+            stage
+                .console
+                .good(&format!("{name} succeeded in {:.1} s", seconds(action)));
+            if let Some(scans) = scans {
+                tell_scans(stage, scans);
+            }
+        }
         other => stage.console.bad(&format!(
             "{name} {} after {:.1} s: {message}",
             other.to_lowercase(),
             seconds(action)
         )),
+    }
+}
+
+/// A scan that could not run warns here, where a registry or a database may be out of reach, and fails a build in AWS.
+fn tell_scans(stage: &Stage<'_>, scans: &str) {
+    if scans.contains("not-run") {
+        stage.console.bad(&format!(
+            "scans: {scans} (what has not run would fail this build in AWS)"
+        ));
+    } else {
+        stage.console.good(&format!("scans: {scans}"));
     }
 }
 
@@ -108,6 +135,7 @@ fn ended(status: &str, actions: &[Value]) -> Ended {
     let mut stages: Vec<StageSummary> = Vec::new();
     let mut approval = None;
     let mut failure = None;
+    let mut failed_build = None;
     for action in actions {
         let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
         let category = action
@@ -119,6 +147,15 @@ fn ended(status: &str, actions: &[Value]) -> Ended {
         }
         if text("status") == "Failed" && failure.is_none() {
             failure = failure_of(action);
+            let provider = action
+                .pointer("/input/actionTypeId/provider")
+                .and_then(Value::as_str);
+            let build = action.pointer("/output/executionResult/externalExecutionId");
+            // The engine names a build's log after its id, `project:uuid`.
+            failed_build = build
+                .and_then(Value::as_str)
+                .filter(|_| provider == Some("CodeBuild"))
+                .map(|build| format!("{}.log", build.replace(':', "-")));
         }
         let (name, status, seconds) = (text("stageName"), text("status").to_owned(), seconds(action));
         match stages.iter_mut().find(|stage| stage.name == name) {
@@ -138,5 +175,6 @@ fn ended(status: &str, actions: &[Value]) -> Ended {
         stages,
         approval,
         failure,
+        failed_build,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::canary::{alias, frozen, newest_deployment};
+use super::canary::{Shared, alias, frozen, newest_deployment, watch};
 use super::follow::{Ended, follow};
 use super::summary::{RollbackSummary, RunSummary};
 use super::traffic::Traffic;
@@ -20,9 +20,12 @@ pub(crate) async fn good(stage: &Stage<'_>, version: &str) -> Result<RunSummary,
     let before = alias(stage).await?;
     let traffic = Traffic::start(stage);
     let started = upload(stage, version, Behaviour::Good).await?;
-    let ended = approved_run(stage, &started).await?;
+    let mut shared = None;
+    let ended = tokio::select! {
+        ended = approved_run(stage, &started) => ended?,
+        failed = watch(stage, &traffic, &mut shared) => return Err(failed),
+    };
     let after = alias(stage).await?;
-    let counts = traffic.by_version();
     if ended.status != "Succeeded" {
         return Err(unexpected(stage, &started, &ended, "Succeeded"));
     }
@@ -32,21 +35,33 @@ pub(crate) async fn good(stage: &Stage<'_>, version: &str) -> Result<RunSummary,
             format!("the alias still is {after:?}, as before"),
         ));
     }
-    let served = |version: &str| counts.get(version).map_or(0, |answers| answers.served);
-    if served(&after.version) == 0 || served(&before.version) == 0 {
+    let shared = shared.ok_or_else(|| {
+        DemoError::new(
+            "shifting the traffic",
+            format!("no canary was seen: the alias went from {before:?} to {after:?} at once"),
+        )
+    })?;
+    tell_canary(stage, &shared, &before.version, &after.version)?;
+    Ok(summary(started, ended))
+}
+
+/// What each version served while both were behind the alias.
+fn tell_canary(stage: &Stage<'_>, shared: &Shared, old: &str, new: &str) -> Result<(), DemoError> {
+    let (of_new, of_old) = (shared.served(new), shared.served(old));
+    if of_new == 0 || of_old == 0 {
         return Err(DemoError::new(
             "shifting the traffic",
-            format!("not both versions served: {counts:?}"),
+            format!(
+                "not both versions served while they shared the alias: version {new} {of_new} requests, version {old} \
+                 {of_old}"
+            ),
         ));
     }
     stage.console.good(&format!(
-        "version {} of the function served {} requests beside {} of version {}; now it serves all",
-        after.version,
-        served(&after.version),
-        served(&before.version),
-        before.version
+        "with a weight of {:.0} % version {new} served {of_new} requests beside {of_old} of version {old}; now it serves all",
+        shared.weight * 100.0
     ));
-    Ok(summary(started, ended))
+    Ok(())
 }
 
 /// Act two: the deployment must be stopped by the alarm, the alias must be back, the stage frozen, and
@@ -60,8 +75,15 @@ pub(crate) async fn bad(
     let traffic = Traffic::start(stage);
     let started = upload(stage, version, Behaviour::FailsUnderTraffic).await?;
     let ended = approved_run(stage, &started).await?;
-    if ended.status != "Failed" {
-        return Err(unexpected(stage, &started, &ended, "Failed"));
+    // A failed build or a person's rejection is no rollback.
+    let released = ended.stages.last().is_some_and(|last| last.name == RELEASE);
+    if ended.status != "Failed" || !released {
+        return Err(unexpected(
+            stage,
+            &started,
+            &ended,
+            "Failed, by its Release stage,",
+        ));
     }
     stage.console.waiting("waiting for the notice");
     let function = format!("signalbox-{}-roll-back", stage.installed.environment);
@@ -135,7 +157,7 @@ fn summary(started: Started, ended: Ended) -> RunSummary {
     RunSummary {
         id: started.run,
         revision: started.revision,
-        trigger: "upload".to_owned(),
+        trigger: started.trigger,
         status: ended.status,
         stages: ended.stages,
         approved_by,
@@ -150,7 +172,9 @@ fn unexpected(stage: &Stage<'_>, started: &Started, ended: &Ended, wanted: &str)
         ended.status,
         ended.failure.as_deref().unwrap_or("no action says why")
     );
-    DemoError::new(step, cause).with_log(stage.running.logs.display())
+    let logs = &stage.running.logs;
+    let log = ended.failed_build.as_ref().map(|build| logs.join(build));
+    DemoError::new(step, cause).with_log(log.as_ref().unwrap_or(logs).display())
 }
 
 /// The deployment that brought the bad version: the newest that is not itself a rollback.
@@ -165,8 +189,8 @@ async fn newest_rolled_back(stage: &Stage<'_>) -> Result<Value, DemoError> {
     Ok(answer.get("deploymentInfo").cloned().unwrap_or_default())
 }
 
-/// The first alarm that went off since then, and when. One bad version may set off several.
-fn first_alarm(seen: &[Value], since: Timestamp) -> Option<(String, Timestamp)> {
+/// The first alarm of the application that went off since then, and when. One bad version may set off several.
+fn first_alarm(seen: &[Value], function: &str, since: Timestamp) -> Option<(String, Timestamp)> {
     let alarms = seen.iter().filter_map(|event| {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         let went_off = text("/detail-type")? == "CloudWatch Alarm State Change"
@@ -176,7 +200,11 @@ fn first_alarm(seen: &[Value], since: Timestamp) -> Option<(String, Timestamp)> 
             .replace("+0000", "Z")
             .parse()
             .ok()?;
-        went_off.then_some((text("/detail/alarmName")?.to_owned(), at))
+        let name = text("/detail/alarmName")?;
+        let of_application = name
+            .strip_prefix(function)
+            .is_some_and(|rest| rest.starts_with('-'));
+        (went_off && of_application).then_some((name.to_owned(), at))
     });
     alarms.filter(|(_, at)| *at >= since).min_by_key(|(_, at)| *at)
 }
@@ -203,8 +231,12 @@ fn rollback_summary(
         Timestamp::from_millisecond(millis).map_err(|error| DemoError::new(STEP, error))
     };
     let stopped_at = moment("completeTime")?;
-    let (alarm, alarm_at) = first_alarm(&stage.running.events.events_seen(), moment("createTime")?)
-        .ok_or_else(|| DemoError::new(STEP, "no alarm was seen"))?;
+    let (alarm, alarm_at) = first_alarm(
+        &stage.running.events.events_seen(),
+        &stage.installed.function,
+        moment("createTime")?,
+    )
+    .ok_or_else(|| DemoError::new(STEP, "no alarm was seen"))?;
     let content = ["/revision/appSpecContent/content", "/revision/string/content"]
         .iter()
         .find_map(|pointer| deployment.pointer(pointer).and_then(Value::as_str))
@@ -239,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_alarms_the_first_since_the_deployment_began_is_meant() {
+    fn of_several_alarms_the_applications_first_since_the_deployment_began_is_meant() {
         let event = |name: &str, state: &str, at: &str| {
             json!({
                 "detail-type": "CloudWatch Alarm State Change",
@@ -247,13 +279,18 @@ mod tests {
             })
         };
         let seen = [
-            event("of-another-time", "ALARM", "2026-02-03T09:00:00.000+0000"),
-            event("green", "OK", "2026-02-03T10:00:01.000+0000"),
-            event("second", "ALARM", "2026-02-03T10:00:02.500+0000"),
-            event("first", "ALARM", "2026-02-03T10:00:02.000+0000"),
+            event("app-of-another-time", "ALARM", "2026-02-03T09:00:00.000+0000"),
+            event("app-green", "OK", "2026-02-03T10:00:01.000+0000"),
+            event("app-second", "ALARM", "2026-02-03T10:00:02.500+0000"),
+            event("app-first", "ALARM", "2026-02-03T10:00:02.000+0000"),
+            event("signalbox-dead-letters", "ALARM", "2026-02-03T10:00:01.000+0000"),
+            event("application-first", "ALARM", "2026-02-03T10:00:01.000+0000"),
         ];
         let since = "2026-02-03T10:00:00Z".parse().unwrap();
         let at = "2026-02-03T10:00:02Z".parse().unwrap();
-        assert_eq!(first_alarm(&seen, since), Some(("first".to_owned(), at)));
+        assert_eq!(
+            first_alarm(&seen, "app", since),
+            Some(("app-first".to_owned(), at))
+        );
     }
 }

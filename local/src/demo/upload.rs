@@ -20,6 +20,8 @@ pub(crate) struct Started {
     pub(crate) run: String,
     /// The object's version.
     pub(crate) revision: String,
+    /// What started it: `upload`, if it was start-run, else CodePipeline's own word.
+    pub(crate) trigger: String,
 }
 
 pub(crate) async fn upload(
@@ -54,7 +56,7 @@ pub(crate) async fn upload(
         stage.installed.source_bucket
     ));
     stage.console.waiting("waiting for start-run");
-    let run = tokio::time::timeout(TO_START, find_run(stage, &revision))
+    let (run, trigger) = tokio::time::timeout(TO_START, find_run(stage, &revision))
         .await
         .map_err(|_| {
             DemoError::new("starting the run", "the upload started no run").with_log(
@@ -66,10 +68,15 @@ pub(crate) async fn upload(
             )
         })??;
     stage.console.good(&format!("start-run started run {run}"));
-    Ok(Started { run, revision })
+    Ok(Started {
+        run,
+        revision,
+        trigger,
+    })
 }
 
-async fn find_run(stage: &Stage<'_>, revision: &str) -> Result<String, DemoError> {
+/// The run of this version, and what started it.
+async fn find_run(stage: &Stage<'_>, revision: &str) -> Result<(String, String), DemoError> {
     let input = json!({ "pipelineName": stage.installed.pipeline });
     loop {
         let answer = stage
@@ -84,11 +91,15 @@ async fn find_run(stage: &Stage<'_>, revision: &str) -> Result<String, DemoError
                 .flatten()
                 .any(|source| source.get("revisionId").and_then(Value::as_str) == Some(revision))
         });
-        if let Some(id) = ours
-            .and_then(|run| run.get("pipelineExecutionId"))
-            .and_then(Value::as_str)
-        {
-            return Ok(id.to_owned());
+        if let Some(run) = ours {
+            let text = |pointer: &str| run.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            // The detail is the caller's ARN, whose role is named after the function.
+            let trigger = if text("/trigger/triggerDetail").contains("start-run") {
+                "upload"
+            } else {
+                text("/trigger/triggerType")
+            };
+            return Ok((text("/pipelineExecutionId").to_owned(), trigger.to_owned()));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -42,6 +42,8 @@ pub(crate) struct Shell {
 
 struct Process {
     child: Child,
+    /// Ends the group when its standard input closes: that is, also when this process is killed.
+    _watch: Option<Child>,
     group: Option<Pid>,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -70,9 +72,11 @@ impl Process {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw);
+        let watch = group.map(watch).transpose()?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(stdin), Some(stdout)) => Ok(Self {
                 child,
+                _watch: watch,
                 group,
                 stdin,
                 stdout,
@@ -89,6 +93,20 @@ impl Process {
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
+}
+
+/// Starts a member of the group that kills all of it, itself included, once nobody holds the other end of its standard
+/// input. A shell alone would notice only after its command, which may take minutes, and a command of it never.
+fn watch(group: Pid) -> io::Result<Child> {
+    Command::new("sh")
+        .args(["-c", "read -r _; kill -KILL 0"])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(group.as_raw())
+        .kill_on_drop(true)
+        .spawn()
 }
 
 impl Drop for Process {
