@@ -470,3 +470,56 @@ pub(crate) async fn a_person_commands_by_invoking_the_function(world: &World) {
     let of_this = |line: &&Value| line["target"].to_string().contains(&group.name);
     assert_eq!(commands.iter().filter(of_this).count(), 6, "{commands:#?}");
 }
+
+/// Errors of whichever version answers, and what the application could not do at all: there is nothing to roll back, and
+/// CloudWatch itself tells people.
+pub(crate) async fn an_alarm_that_no_deployment_hangs_on_tells_whoever_is_on_call(world: &World) {
+    let cloud = cloud(world).await;
+    let on_call = "on-call@example.com";
+    let subscription = json!({
+        "TopicArn": cloud.installed.alert_topic, "Protocol": "email", "Endpoint": on_call,
+    });
+    cloud.call("sns", "Subscribe", subscription).await;
+    for kind in ["alias-errors", "dead-letters"] {
+        let alarm = format!("{}-{kind}", cloud.installed.function);
+        cloud.set_alarm(&alarm, "ALARM").await;
+        let subject = format!("ALARM: \"{alarm}\"");
+        let told =
+            |mail: &signalbox_local::inbox::Mail| mail.to == on_call && mail.subject.contains(&subject);
+        let mail = cloud.running.cloud.inbox().wait_for(told);
+        tokio::time::timeout(std::time::Duration::from_secs(60), mail)
+            .await
+            .unwrap_or_else(|_| panic!("nobody was told of {alarm}"));
+        let event = cloud.raised(&alarm).await;
+        ignored(&cloud.invoke(&event).await, "speaks for none of the");
+    }
+}
+
+/// `CreateDeployment` has no token: after a lost answer it is not sent again, but the event's next try looks first.
+pub(crate) async fn h73_a_redeployment_whose_answer_is_lost_is_made_once(world: &World) {
+    let cloud = cloud(world).await;
+    let group = Group::held(&cloud).await;
+    let bad = group.deployed(1, 2).await;
+    let rule = Rule::new("codedeploy", "CreateDeployment", Fault::Reset)
+        .containing(&group.name)
+        .times(1)
+        .after();
+    let struck = cloud.running.cloud.faults().inject(rule);
+    group.alarm().await;
+    let event = cloud.raised(&group.alarm).await;
+    let lost = cloud.answer(&event).await;
+    assert!(lost.text().contains("CreateDeployment"), "{lost:?}");
+    assert_eq!(struck.hits(), 1);
+    group.until_alias("1").await;
+
+    let done = cloud.invoke(&event).await;
+    assert_eq!(
+        (&done["outcome"], &done["undone"]),
+        (&json!("redeployed"), &json!(bad)),
+        "{done}"
+    );
+    let deployments = group.deployments().await;
+    assert_eq!(deployments.len(), 2, "{deployments:?}");
+    let title = format!("Rolled back: {} version 2", group.function);
+    cloud.mail(&[&title]).await;
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use aws_sdk_codedeploy::types::{AlarmConfiguration, AppSpecContent, RevisionLocation, RevisionLocationType};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signalbox_bootstrap::Invocation;
+use signalbox_bootstrap::{Invocation, OnlyRefused};
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId, FunctionName, VersionNumber};
 use signalbox_decision::rollback::moments::spellings;
 use signalbox_decision::rollback::words::{Action, Cause};
@@ -324,6 +324,8 @@ pub(crate) async fn create(app: &App, way: &Way<'_>) -> Result<String, Error> {
         // The alarm is still red, for the version that is being removed.
         .override_alarm_configuration(AlarmConfiguration::builder().enabled(false).build())
         .revision(revision)
+        .customize()
+        .config_override(aws_sdk_codedeploy::config::Builder::new().retry_classifier(OnlyRefused))
         .send()
         .await
         .map_err(|error| Error::aws("CreateDeployment", &error))?;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::moment;
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::attribution::ReleaseAction;
+use signalbox_decision::rollback::moments::HEARD_WITHIN;
 use signalbox_decision::rollback::{Begun, Deployment, Facts, Overtaken, ROLLBACK_MARK, Status};
 use signalbox_decision::validation::preflight::Override;
 use signalbox_events::appspec::AppSpec;
@@ -46,7 +47,7 @@ pub(crate) async fn gather(
             && !newest.is_rollback
             && newest
                 .completed
-                .is_none_or(|completed| now.duration_since(completed) <= app.config.bake)
+                .is_none_or(|completed| now.duration_since(completed) <= app.config.bake + HEARD_WITHIN)
     };
     let candidates = match recent.newest.as_ref().filter(|newest| still_bakes(newest)) {
         Some(newest) => versions::candidates(app, &linked.group.name, newest).await?,
@@ -220,7 +221,7 @@ pub(crate) async fn newest_id(
 /// The deployments that an alarm of now could still speak of: under way, or within the bake window.
 async fn recent_ids(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Vec<String>, Error> {
     let start = now
-        .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake)
+        .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake + HEARD_WITHIN)
         .unwrap_or(Timestamp::UNIX_EPOCH);
     let range = TimeRange::builder()
         .start(aws_smithy_types::DateTime::from_secs(start.as_second()))

@@ -12,7 +12,7 @@ use aws_sdk_codepipeline::types::{
     PipelineExecutionSummary, StageExecutionStatus,
 };
 use jiff::{SignedDuration, Timestamp};
-use signalbox_bootstrap::Invocation;
+use signalbox_bootstrap::{Invocation, OnlyRefused};
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId, ExecutionId, StageName, VersionNumber};
 use signalbox_decision::rollback::stack::{Facts, StackAction, StackBack, Stage, stack_back};
 use signalbox_decision::rollback::{Deployment, Status};
@@ -232,7 +232,9 @@ async fn given_up(
     invocation: &Invocation,
 ) -> Result<(), Error> {
     let may_settle = match &cause {
-        Error::Unsettled(_) => true,
+        // Alarms of one deployment fire together, and one of them is at it.
+        Error::Unsettled(_) | Error::Busy(_) => true,
+        Error::Ledger(error) => error.is_retryable(),
         Error::Aws { failure, .. } => failure.retryable,
         _ => false,
     };
@@ -358,6 +360,8 @@ async fn roll_back_stage(app: &App, stage: &StageName, target: &ExecutionId) -> 
         .pipeline_name(app.config.pipeline.as_str())
         .stage_name(stage.as_str())
         .target_pipeline_execution_id(target.as_str())
+        .customize()
+        .config_override(aws_sdk_codepipeline::config::Builder::new().retry_classifier(OnlyRefused))
         .send()
         .await
         .map_err(|error| Error::aws("RollbackStage", &error))?;

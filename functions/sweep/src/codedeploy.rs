@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use signalbox_bootstrap::{aws_failure, moment, unless_missing};
 use signalbox_decision::names::{AlarmName, DeploymentGroupName, DeploymentId};
 use signalbox_decision::rollback::ROLLBACK_MARK;
+use signalbox_decision::rollback::moments::HEARD_WITHIN;
 use signalbox_decision::sweep::releases::{Group, Release};
 use signalbox_decision::timeline::State;
 use signalbox_decision::validation::preflight::Override;
@@ -113,7 +114,7 @@ async fn releases(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Res
 
 async fn ids(app: &App, group: &DeploymentGroupName, now: Timestamp) -> Result<Vec<String>, Error> {
     let start = now
-        .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake)
+        .saturating_sub(LONGEST_DEPLOYMENT + app.config.bake + HEARD_WITHIN)
         .unwrap_or(Timestamp::UNIX_EPOCH);
     let range = TimeRange::builder()
         .start(DateTime::from_secs(start.as_second()))

@@ -20,5 +20,5 @@ pub use aws::Aws;
 pub use config::{ConfigErrors, ProcessEnvironment, Reader, Strings};
 pub use failure::{AwsFailure, Failure, aws_failure, unless_missing};
 pub use moment::moment;
-pub use retries::MoreRetries;
+pub use retries::{MoreRetries, OnlyRefused};
 pub use run::{Invocation, run};

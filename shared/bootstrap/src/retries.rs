@@ -39,3 +39,25 @@ impl ClassifyRetry for MoreRetries {
         "signalbox: 429 and ConflictException"
     }
 }
+
+/// For a call that has no idempotency token, such as CodeDeploy's `CreateDeployment`: only what AWS has refused (a status
+/// of 400 to 499, throttling included) is sent again. After a reset, a time-out or a fault of AWS's own nobody knows
+/// whether it had its effect, and whoever called has to look first.
+///
+/// Whatever other classifiers say, one that forbids a retry has the last word.
+#[derive(Debug, Clone, Copy)]
+pub struct OnlyRefused;
+
+impl ClassifyRetry for OnlyRefused {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let status = context.response().map(|response| response.status().as_u16());
+        match status {
+            Some(400..=499) => RetryAction::NoActionIndicated,
+            _ => RetryAction::RetryForbidden,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "signalbox: only what was refused"
+    }
+}

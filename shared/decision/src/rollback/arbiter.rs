@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::facts::{AlarmNow, Deployment, Facts, Overtaken, Status};
 use super::good::good_version;
 use super::mapping::Link;
-use super::moments::certainly_before;
+use super::moments::{certainly_before, is_within_bake};
 use crate::names::{AlarmName, DeploymentId, VersionNumber};
 
 /// What to do.
@@ -124,10 +124,13 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
         ));
     }
     match newest.status {
-        Status::InFlight if facts.group.codedeploy_acts => Decision::ReportOnly {
-            deployment: Box::new(newest.clone()),
-            reason: "CodeDeploy itself stops deployments of this group on its alarms".to_owned(),
-        },
+        // CodeDeploy looks only at the alarms that the group itself lists.
+        Status::InFlight if facts.group.codedeploy_acts && facts.link != Some(Link::Tagged) => {
+            Decision::ReportOnly {
+                deployment: Box::new(newest.clone()),
+                reason: "CodeDeploy itself stops deployments of this group on its alarms".to_owned(),
+            }
+        }
         Status::InFlight => Decision::StopDeployment {
             deployment: Box::new(newest.clone()),
         },
@@ -143,7 +146,7 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             deployment: Box::new(newest.clone()),
             reason: "the deployment has already failed".to_owned(),
         },
-        Status::Succeeded => after_success(newest, facts, bake, now),
+        Status::Succeeded => after_success(newest, facts, state.since, bake, now),
     }
 }
 
@@ -206,15 +209,22 @@ fn speaks_of(alarm: &AlarmNow, deployment: &Deployment, bake: SignedDuration) ->
     !certainly_before(alarm.since, deployment.created) && !long_over
 }
 
-fn after_success(newest: &Deployment, facts: &Facts, bake: SignedDuration, now: Timestamp) -> Decision {
+fn after_success(
+    newest: &Deployment,
+    facts: &Facts,
+    since: Timestamp,
+    bake: SignedDuration,
+    now: Timestamp,
+) -> Decision {
     let completed = newest.completed.unwrap_or(newest.created);
-    let age = now.duration_since(completed);
-    if age > bake {
+    if !is_within_bake(since, completed, bake, now) {
         return Decision::Nothing {
             reason: format!(
-                "deployment {} succeeded {} minutes ago, past its bake window of {} minutes",
+                "deployment {} succeeded {} minutes before the alarm fired, and {} minutes ago: past its bake window of \
+                 {} minutes",
                 newest.id,
-                age.as_mins(),
+                since.duration_since(completed).as_mins(),
+                now.duration_since(completed).as_mins(),
                 bake.as_mins()
             ),
         };

@@ -15,6 +15,17 @@ pub fn certainly_before(since: Timestamp, created: Timestamp) -> bool {
     since < created && created.duration_since(since) > EARLY
 }
 
+/// How much later than it fired an alarm may be heard of: Lambda keeps an event that it cannot hand over for six hours
+/// (Lambda developer guide, "Asynchronous invocation"), and the sweep makes up for one that was lost.
+pub const HEARD_WITHIN: SignedDuration = SignedDuration::from_hours(6);
+
+/// Whether an alarm that turned red at `since`, and is judged `now`, speaks of a deployment that had succeeded at
+/// `completed`. What counts is when it turned red: a throttled call, or a lost event, takes nothing from the window.
+#[must_use]
+pub fn is_within_bake(since: Timestamp, completed: Timestamp, bake: SignedDuration, now: Timestamp) -> bool {
+    since.duration_since(completed) <= bake && now.duration_since(completed) <= bake + HEARD_WITHIN
+}
+
 /// Every moment that another delivery of a change at `at` may name for it, this one first: one from CloudWatch, and
 /// one that the sweep made from an answer.
 #[must_use]

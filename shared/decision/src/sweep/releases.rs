@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::names::{AlarmName, DeploymentGroupName, DeploymentId};
-use crate::rollback::moments::certainly_before;
+use crate::rollback::moments::{certainly_before, is_within_bake};
 use crate::timeline::State;
 use crate::validation::preflight::Override;
 
@@ -108,12 +108,13 @@ fn open<'a>(now: Timestamp, bake: SignedDuration, group: &'a Group, alarm: &RedA
     }
     let ended = release.ended.unwrap_or(release.created);
     // Once it is rolled back, only what follows from that (the freeze, the notice) is open.
-    let undoable_until = if newest.is_rollback || release.state != State::Succeeded {
-        alarm.since
+    let is_undone = newest.is_rollback || release.state != State::Succeeded;
+    let is_open = if is_undone {
+        alarm.since.duration_since(ended) <= bake
     } else {
-        now
+        is_within_bake(alarm.since, ended, bake, now)
     };
-    (undoable_until.duration_since(ended) <= bake).then_some(release)
+    is_open.then_some(release)
 }
 
 /// Whether the ledger is behind about a deployment. `known` is the furthest state in which any timeline

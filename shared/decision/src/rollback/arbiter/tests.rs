@@ -97,9 +97,35 @@ fn a_deployment_in_flight_is_stopped() {
 
 #[test]
 fn within_the_bake_window_the_previous_version_comes_back() {
-    let decision = decided(&facts(deployment(Status::Succeeded)), at(60 + 30 * 60));
-    assert!(matches!(decision, Decision::Redeploy { version, .. } if version.as_str() == "3"));
-    assert!(reason(decided(&facts(deployment(Status::Succeeded)), at(61 + 30 * 60))).contains("bake window"));
+    const BAKE: i64 = 30 * 60;
+    let fired = |since| {
+        let mut facts = facts(deployment(Status::Succeeded));
+        facts.alarm.as_mut().unwrap().since = at(since);
+        facts
+    };
+    // What counts is when it fired, however late it is heard of: up to the age that an event may reach.
+    let heard = 6 * 3600;
+    for (since, now) in [
+        (30, 61),
+        (60 + BAKE, 60 + BAKE),
+        (60 + BAKE, 60 + BAKE + 600),
+        (30, 60 + BAKE + heard),
+    ] {
+        let decision = decided(&fired(since), at(now));
+        assert!(
+            matches!(&decision, Decision::Redeploy { version, .. } if version.as_str() == "3"),
+            "fired at {since}, heard of at {now}: {decision:?}"
+        );
+    }
+    for (since, now) in [(61 + BAKE, 62 + BAKE), (30, 61 + BAKE + heard)] {
+        assert!(
+            reason(decided(&fired(since), at(now))).contains("bake window"),
+            "{since}"
+        );
+    }
+    // Without a window, too, what finishes while it is being stopped is taken back.
+    let decision = decide(&alarm(), &fired(30), SignedDuration::ZERO, at(61));
+    assert!(matches!(decision, Decision::Redeploy { .. }), "{decision:?}");
 }
 
 #[test]
@@ -217,6 +243,23 @@ fn a_rollback_that_failed_is_a_persons_and_not_done() {
         facts.begun = begun;
         let decision = decided(&facts, at(90));
         assert!(matches!(&decision, Decision::Page { reason, .. } if reason.contains("brings it again")));
+    }
+}
+
+#[test]
+fn where_codedeploy_acts_it_acts_on_the_alarms_that_the_group_lists_alone() {
+    let mut facts = facts(deployment(Status::InFlight));
+    facts.group.codedeploy_acts = true;
+    for (link, is_codedeploys) in [
+        (Link::Listed, true),
+        (Link::Child(AlarmName::new("child").unwrap()), true),
+        (Link::Tagged, false),
+    ] {
+        facts.link = Some(link.clone());
+        let decision = decided(&facts, at(31));
+        let reports = matches!(decision, Decision::ReportOnly { .. });
+        let stops = matches!(decision, Decision::StopDeployment { .. });
+        assert_eq!((reports, stops), (is_codedeploys, !is_codedeploys), "{link:?}");
     }
 }
 
