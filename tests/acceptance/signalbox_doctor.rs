@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use crate::privileges;
 use crate::signalbox::ended;
-use crate::world::{ANN, BEN, TEAM, World};
+use crate::world::{ANN, BEN, ON_CALL, TEAM, World};
 
 /// A cloud with a whole production environment in it.
 struct Hospital {
@@ -42,7 +42,16 @@ impl Hospital {
         };
         let installed = install::install(&running, &plan).await.unwrap();
         install::deploy_first_version(&running, &installed).await.unwrap();
-        Self { running, installed }
+        let hospital = Self { running, installed };
+        hospital.subscribe_on_call().await;
+        hospital
+    }
+
+    /// As an operator does after installing.
+    async fn subscribe_on_call(&self) -> Value {
+        let topic = &self.installed.alert_topic;
+        let input = json!({ "TopicArn": topic, "Protocol": "email", "Endpoint": ON_CALL });
+        self.call("sns", "Subscribe", input).await["SubscriptionArn"].clone()
     }
 
     /// Runs the doctor; answers its exit code and what is not sound.
@@ -79,12 +88,26 @@ impl Hospital {
 
     /// The doctor finds just this one fault, and how to mend it.
     async fn finds(&self, what: &str, fix: &str) {
+        self.finds_and_ends(7, what, fix).await;
+    }
+
+    /// The doctor finds just this one doubt, which makes nothing unwell, and how to mend it.
+    async fn doubts(&self, what: &str, fix: &str) {
+        self.finds_and_ends(0, what, fix).await;
+    }
+
+    async fn finds_and_ends(&self, expected: i32, what: &str, fix: &str) {
         let (code, found) = self.doctor().await;
-        assert_eq!(code, 7, "{what}: {found:#?}");
+        assert_eq!(code, expected, "{what}: {found:#?}");
         let only = found.iter().next().filter(|_| found.len() == 1);
         let (text, said) = only.unwrap_or_else(|| panic!("{what} alone is to be found: {found:#?}"));
         assert!(text.contains(what), "{what} is not in {text}");
         assert!(said.contains(fix), "{fix} is not in {said}");
+    }
+
+    async fn is_sound(&self, what: &str) {
+        let (code, found) = self.doctor().await;
+        assert_eq!((code, found), (0, Findings::new()), "{what}");
     }
 
     async fn call(&self, service: &str, operation: &str, input: Value) -> Value {
@@ -132,22 +155,17 @@ impl Hospital {
 
 pub(crate) async fn doctor_finds_each_planted_fault_and_nothing_else(world: &World) {
     let hospital = Hospital::open(world).await;
-    let (code, found) = hospital.doctor().await;
-    assert_eq!(
-        (code, &found),
-        (0, &Findings::new()),
-        "what was just installed is sound"
-    );
+    hospital.is_sound("what was just installed").await;
 
     bucket_faults(&hospital).await;
     rule_faults(&hospital).await;
     approval_faults(&hospital).await;
+    alert_faults(&hospital).await;
     alarm_faults(&hospital).await;
     pipeline_faults(&hospital).await;
     secret_faults(&hospital).await;
 
-    let (code, found) = hospital.doctor().await;
-    assert_eq!((code, found), (0, Findings::new()), "everything has been mended");
+    hospital.is_sound("everything has been mended").await;
     what_is_gone_is_found(&hospital).await;
     hospital.running.shut_down().await;
 }
@@ -283,6 +301,65 @@ async fn approval_faults(hospital: &Hospital) {
     unsubscribe(&subscribed["SubscriptionArn"]).await;
 }
 
+/// Of what the alarms on failed events tell, somebody hears, and CloudWatch can send it.
+async fn alert_faults(hospital: &Hospital) {
+    let topic = hospital.installed.alert_topic.as_str();
+    let subscriptions = hospital
+        .call("sns", "ListSubscriptionsByTopic", json!({ "TopicArn": topic }))
+        .await;
+    let arn = &subscriptions["Subscriptions"][0]["SubscriptionArn"];
+    hospital
+        .call("sns", "Unsubscribe", json!({ "SubscriptionArn": arn }))
+        .await;
+    hospital
+        .doubts(
+            &format!("doubtful subscriptions {topic}: nobody is told of events that could not be handled"),
+            &format!("aws sns subscribe --topic-arn {topic}"),
+        )
+        .await;
+    hospital.subscribe_on_call().await;
+
+    let set_key = async |key: &str| {
+        let input = json!({ "TopicArn": topic, "AttributeName": "KmsMasterKeyId", "AttributeValue": key });
+        hospital.call("sns", "SetTopicAttributes", input).await;
+    };
+    // As the other topics have it.
+    set_key("alias/aws/sns").await;
+    hospital
+        .finds(
+            &format!("wrong keys {topic}: alias/aws/sns encrypts it, which CloudWatch may not use"),
+            "--attribute-name KmsMasterKeyId",
+        )
+        .await;
+
+    let key = hospital.call("kms", "CreateKey", json!({})).await;
+    let key = key["KeyMetadata"]["Arn"].as_str().unwrap().to_owned();
+    set_key(&key).await;
+    hospital
+        .finds(
+            &format!("wrong keys {key}: it encrypts topic {topic}"),
+            r#""Principal":{"Service":"cloudwatch.amazonaws.com"}"#,
+        )
+        .await;
+    let name = json!({ "KeyId": key, "PolicyName": "default" });
+    let policy = hospital.call("kms", "GetKeyPolicy", name).await;
+    let mut policy: Value = serde_json::from_str(policy["Policy"].as_str().unwrap()).unwrap();
+    policy["Statement"].as_array_mut().unwrap().push(json!({
+        "Effect": "Allow", "Principal": { "Service": "cloudwatch.amazonaws.com" },
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": "*",
+    }));
+    let input = json!({ "KeyId": key, "PolicyName": "default", "Policy": policy.to_string() });
+    hospital.call("kms", "PutKeyPolicy", input).await;
+    hospital.is_sound("a key that lets CloudWatch in").await;
+    // The local KMS knows keys by their ids here.
+    let id = key.rsplit('/').next().unwrap_or_default();
+    hospital.call("kms", "DisableKey", json!({ "KeyId": id })).await;
+    hospital
+        .finds(&format!("wrong keys {key}: it is switched off"), "enable-key")
+        .await;
+    set_key("").await;
+}
+
 async fn alarm_faults(hospital: &Hospital) {
     let function = hospital.installed.function.as_str();
     let name = format!("{function}-blind");
@@ -303,7 +380,7 @@ async fn alarm_faults(hospital: &Hospital) {
         .call("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": [name] }))
         .await;
 
-    // A group may list alarms of any name and kind.
+    // A group may list alarms of any name and kind; roll-back hears of those whose names begin as it was told.
     let composite = "checkout-is-unwell";
     let rule = format!("ALARM(\"{function}-errors\")");
     let alarm = json!({ "AlarmName": composite, "AlarmRule": rule });
@@ -311,32 +388,38 @@ async fn alarm_faults(hospital: &Hospital) {
     let (application, group) = (function, format!("{function}-live"));
     let names = json!({ "applicationName": application, "deploymentGroupName": group });
     let found = hospital.call("codedeploy", "GetDeploymentGroup", names).await;
-    let sound = found["deploymentGroupInfo"]["alarmConfiguration"].clone();
-    let list = async |name: &str| {
-        let mut listed = sound.clone();
-        listed["alarms"]
-            .as_array_mut()
-            .unwrap()
-            .push(json!({ "name": name }));
+    let sound = &found["deploymentGroupInfo"];
+    let set = async |alarms: &Value, rollback: &Value| {
         let input = json!({
-            "applicationName": application, "currentDeploymentGroupName": group, "alarmConfiguration": listed,
+            "applicationName": application, "currentDeploymentGroupName": group,
+            "alarmConfiguration": alarms, "autoRollbackConfiguration": rollback,
         });
         hospital.call("codedeploy", "UpdateDeploymentGroup", input).await;
     };
-    list(composite).await;
-    let (code, found) = hospital.doctor().await;
-    assert_eq!(
-        (code, found),
-        (0, Findings::new()),
-        "a composite alarm of another name"
-    );
-    list("never-made").await;
+    let (alarms, rollback) = (&sound["alarmConfiguration"], &sound["autoRollbackConfiguration"]);
+    assert_eq!(alarms["enabled"], false, "Signalbox acts, by default");
+    let with = |name: &str| {
+        let mut listed = alarms.clone();
+        let all = listed["alarms"].as_array_mut().unwrap();
+        all.push(json!({ "name": name }));
+        listed
+    };
+    set(&with(composite), rollback).await;
+    let what = format!("wrong deployment-group {group}: its alarm {composite} never reaches roll-back");
+    hospital.finds(&what, "AlarmNamePrefix").await;
+    let mut watched = with(composite);
+    watched["enabled"] = json!(true);
+    let mut on_alarm = rollback.clone();
+    let events = on_alarm["events"].as_array_mut().unwrap();
+    events.push(json!("DEPLOYMENT_STOP_ON_ALARM"));
+    set(&watched, &on_alarm).await;
+    hospital
+        .is_sound("an alarm of another name that CodeDeploy acts on itself")
+        .await;
+    set(&with("never-made"), rollback).await;
     let what = format!("wrong deployment-group {group}: its alarm never-made is not there");
     hospital.finds(&what, "Deploy the application's stack").await;
-    let input = json!({
-        "applicationName": application, "currentDeploymentGroupName": group, "alarmConfiguration": sound,
-    });
-    hospital.call("codedeploy", "UpdateDeploymentGroup", input).await;
+    set(alarms, rollback).await;
     hospital
         .call("cloudwatch", "DeleteAlarms", json!({ "AlarmNames": [composite] }))
         .await;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{AlarmType, Dimension, MetricAlarm};
-use aws_sdk_codedeploy::types::DeploymentGroupInfo;
+use aws_sdk_codedeploy::types::{AutoRollbackEvent, DeploymentGroupInfo};
 use signalbox_bootstrap::{AwsFailure, aws_failure};
 
 use super::Patient;
@@ -58,7 +58,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     }
     if let Some(info) = &group.0 {
         findings.extend(match existing(&client, &listed(info)).await {
-            Ok(existing) => missing(info, &existing),
+            Ok(existing) => of_listed(info, &existing, &prefix),
             Err(failure) => vec![Finding::unknown(GROUP, "its alarms", failure.to_string())],
         });
         findings.extend(of_hooks(info));
@@ -138,20 +138,45 @@ async fn existing(client: &Client, names: &[String]) -> Result<BTreeSet<String>,
     Ok(metric.chain(composite).map(str::to_owned).collect())
 }
 
-fn missing(group: &DeploymentGroupInfo, existing: &BTreeSet<String>) -> Vec<Finding> {
+/// The group's alarms that stop no deployment: those that are not there, and those that roll-back never hears of.
+fn of_listed(group: &DeploymentGroupInfo, existing: &BTreeSet<String>, prefix: &str) -> Vec<Finding> {
     let subject = group.deployment_group_name().unwrap_or_default();
-    let listed = listed(group).into_iter();
-    listed
-        .filter(|name| !existing.contains(name))
-        .map(|name| {
-            Finding::wrong(
+    let is_heard = |name: &str| codedeploy_acts(group) || name.starts_with(prefix);
+    let of_one = |name: String| {
+        if !existing.contains(&name) {
+            return Some(Finding::wrong(
                 GROUP,
                 subject,
                 format!("its alarm {name} is not there, so that it never stops a deployment"),
                 "Deploy the application's stack again: it makes the alarm.",
+            ));
+        }
+        // The rule that hands alarms to roll-back and the sweep that makes up for it both look at the name alone.
+        (!is_heard(&name)).then(|| {
+            Finding::wrong(
+                GROUP,
+                subject,
+                format!(
+                    "its alarm {name} never reaches roll-back, whose alarms' names begin with {prefix}, and CodeDeploy \
+                     does not act on it either"
+                ),
+                format!(
+                    "Give the alarm a name that begins with {prefix}, or the stack's parameter AlarmNamePrefix a \
+                     beginning that the names of all of the group's alarms share."
+                ),
             )
         })
-        .collect()
+    };
+    listed(group).into_iter().filter_map(of_one).collect()
+}
+
+/// Whether CodeDeploy itself undoes a deployment on the group's alarms: what roll-back then leaves to it.
+fn codedeploy_acts(group: &DeploymentGroupInfo) -> bool {
+    let is_watched = group.alarm_configuration().is_some_and(|it| it.enabled());
+    let rolls_back = group
+        .auto_rollback_configuration()
+        .is_some_and(|it| it.enabled() && it.events().contains(&AutoRollbackEvent::DeploymentStopOnAlarm));
+    is_watched && rolls_back
 }
 
 /// Hooks under names that CodeDeploy may not call.
@@ -280,7 +305,55 @@ fn problem(dimensions: &Dimensions, function: &str, alias: &str) -> Option<Strin
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_codedeploy::types::{Alarm, AlarmConfiguration, AutoRollbackConfiguration};
+
+    use super::super::finding::Verdict;
     use super::*;
+
+    #[test]
+    fn an_alarm_of_another_name_is_heard_where_codedeploy_acts_itself_only() {
+        let group = |is_watched: bool, event: AutoRollbackEvent| {
+            let alarms = ["app-errors", "unwell", "gone"].map(|name| Alarm::builder().name(name).build());
+            let watched = AlarmConfiguration::builder()
+                .enabled(is_watched)
+                .set_alarms(Some(alarms.to_vec()));
+            let rollback = AutoRollbackConfiguration::builder().enabled(true).events(event);
+            DeploymentGroupInfo::builder()
+                .deployment_group_name("app-live")
+                .alarm_configuration(watched.build())
+                .auto_rollback_configuration(rollback.build())
+                .build()
+        };
+        let existing = BTreeSet::from(["app-errors".to_owned(), "unwell".to_owned()]);
+        let found = |group: &DeploymentGroupInfo| {
+            let found = of_listed(group, &existing, "app-");
+            assert!(
+                found
+                    .iter()
+                    .all(|one| one.verdict == Verdict::Wrong && one.fix.is_some()),
+                "{found:?}"
+            );
+            found.into_iter().map(|one| one.text).collect::<Vec<_>>()
+        };
+        let only_gone = ["its alarm gone is not there, so that it never stops a deployment"];
+        assert_eq!(
+            found(&group(true, AutoRollbackEvent::DeploymentStopOnAlarm)),
+            only_gone
+        );
+        for signalbox_acts in [
+            group(false, AutoRollbackEvent::DeploymentStopOnAlarm),
+            // CodeDeploy would stop it, and leave the bad version its traffic.
+            group(true, AutoRollbackEvent::DeploymentFailure),
+        ] {
+            let found = found(&signalbox_acts);
+            assert_eq!(found.len(), 2, "{found:?}");
+            assert!(
+                found[0].starts_with("its alarm unwell never reaches roll-back"),
+                "{found:?}"
+            );
+            assert_eq!(found[1..], only_gone);
+        }
+    }
 
     fn said(dimensions: &[(&str, &str)]) -> Option<String> {
         let all = dimensions

@@ -1,4 +1,5 @@
-//! Who may approve, and whether their requests reach them: the policy, and the subscriptions to the topic.
+//! Who may approve, and whether their requests reach them: the policy, and the subscriptions to the topic. And who
+//! hears of what happens, and of what failed.
 
 use aws_sdk_sns::Client;
 use serde_json::Value;
@@ -7,10 +8,16 @@ use signalbox_decision::approval::policy::Policy;
 
 use super::Patient;
 use super::finding::Finding;
+use super::stack::Standing;
 use crate::output::line;
 
 const POLICY: &str = "approval-policy";
 const SUBSCRIPTIONS: &str = "subscriptions";
+
+/// What people are told by the topic of notices.
+const NOTICES: &str = "what happens";
+/// And by the topic of alerts.
+const ALERTS: &str = "of events that could not be handled";
 
 /// A subscription to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +62,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
             continue;
         };
         findings.extend(match (subscriptions(patient, &topic).await, function) {
-            (Ok(all), "start-run") => vec![of_notices(&topic, &all)],
+            (Ok(all), "start-run") => vec![of_people(&topic, &all, NOTICES)],
             (Ok(all), _) => of_approvals(&topic, &all, policy.as_ref()),
             (Err(failure), _) => {
                 let fix = "Deploy the stack again: it makes the topic.";
@@ -63,7 +70,33 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
             }
         });
     }
+    findings.push(of_alerts(patient).await);
     findings
+}
+
+/// Whether anybody hears of events that the functions failed at.
+async fn of_alerts(patient: &Patient<'_>) -> Finding {
+    let stack = patient.place.stack();
+    let standing = match Standing::read(patient).await {
+        Ok(standing) => standing,
+        Err(failure) => {
+            let text = format!("whether anybody is told of alarms is not known: {failure}");
+            return Finding::unknown(SUBSCRIPTIONS, stack, text);
+        }
+    };
+    let Some(topic) = standing.alert_topic() else {
+        let text =
+            "it has no output AlertTopicArn, so that nobody is told of events that could not be handled";
+        let fix = "Deploy the stack again: it makes the topic.";
+        return Finding::wrong(SUBSCRIPTIONS, stack, text, fix);
+    };
+    match subscriptions(patient, topic).await {
+        Ok(all) => of_people(topic, &all, ALERTS),
+        Err(failure) => {
+            let fix = "Deploy the stack again: it makes the topic.";
+            Finding::failed(SUBSCRIPTIONS, topic, &failure, fix)
+        }
+    }
 }
 
 fn of_policy(name: &str, text: &str) -> (Option<Policy>, Vec<Finding>) {
@@ -145,14 +178,14 @@ fn approvers(filter: &str) -> Option<Vec<String>> {
     )
 }
 
-fn of_notices(topic: &str, all: &[Subscription]) -> Finding {
+fn of_people(topic: &str, all: &[Subscription], what: &str) -> Finding {
     if all.iter().any(|one| one.is_confirmed) {
-        return Finding::sound(SUBSCRIPTIONS, topic, "somebody is told what happens");
+        return Finding::sound(SUBSCRIPTIONS, topic, format!("somebody is told {what}"));
     }
     Finding::doubtful(
         SUBSCRIPTIONS,
         topic,
-        "nobody is told what happens: it has no confirmed subscription",
+        format!("nobody is told {what}: it has no confirmed subscription"),
         format!(
             "aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint TEAM@EXAMPLE.COM"
         ),
@@ -290,6 +323,21 @@ mod tests {
                 .unwrap()
                 .contains(r#"{\"approver\":[\"ben@example.com\"]}"#)
         );
+    }
+
+    #[test]
+    fn a_topic_for_everybody_has_a_confirmed_subscription() {
+        let waiting = subscription("on-call@example.com", false, None);
+        let found = of_people("t", std::slice::from_ref(&waiting), ALERTS);
+        assert_eq!(found.verdict, Verdict::Doubtful);
+        assert_eq!(
+            found.text,
+            "nobody is told of events that could not be handled: it has no confirmed subscription"
+        );
+        assert!(found.fix.unwrap().contains("aws sns subscribe --topic-arn t"));
+        let confirmed = subscription("on-call@example.com", true, None);
+        let found = of_people("t", &[waiting, confirmed], ALERTS);
+        assert_eq!(found.verdict, Verdict::Sound);
     }
 
     #[test]

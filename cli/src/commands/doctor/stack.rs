@@ -1,6 +1,13 @@
-//! What Signalbox's own stack makes: from the template itself, so that it is listed nowhere else.
+//! Signalbox's own stack: what it makes, from the template itself, so that it is listed nowhere else; and how it
+//! was deployed.
 
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::Client;
 use serde_yaml_ng::{Mapping, Value};
+use signalbox_bootstrap::{AwsFailure, aws_failure};
+
+use super::Patient;
 
 /// The template that this program was built beside.
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
@@ -84,9 +91,60 @@ fn filled(value: &Value, environment: &str, control_plane: &str) -> Option<Strin
     })
 }
 
+/// The stack as CloudFormation has it.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// The parameters that it was deployed with.
+    pub(super) parameters: BTreeMap<String, String>,
+    /// What it tells.
+    outputs: BTreeMap<String, String>,
+}
+
+impl Standing {
+    pub(super) async fn read(patient: &Patient<'_>) -> Result<Self, AwsFailure> {
+        let client = Client::new(patient.cloud.sdk());
+        let request = client.describe_stacks().stack_name(patient.place.stack());
+        let answer = request.send().await.map_err(|error| aws_failure(&error))?;
+        let Some(stack) = answer.stacks().first() else {
+            return Ok(Self::default());
+        };
+        let pair = |name: Option<&str>, value: Option<&str>| Some((name?.to_owned(), value?.to_owned()));
+        let parameters = stack.parameters().iter();
+        let outputs = stack.outputs().iter();
+        Ok(Self {
+            parameters: parameters
+                .filter_map(|it| pair(it.parameter_key(), it.parameter_value()))
+                .collect(),
+            outputs: outputs
+                .filter_map(|it| pair(it.output_key(), it.output_value()))
+                .collect(),
+        })
+    }
+
+    /// The topic that the alarms on failed events tell: no function takes part, so that none has it in a variable.
+    pub(super) fn alert_topic(&self) -> Option<&str> {
+        self.outputs.get("AlertTopicArn").map(String::as_str)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_template_has_the_output_that_is_asked_for() {
+        let body: Value = serde_yaml_ng::from_str(TEMPLATE).unwrap();
+        let outputs = body["Outputs"].as_mapping().unwrap();
+        let outputs = outputs
+            .keys()
+            .map(|name| (name.as_str().unwrap().to_owned(), "arn".to_owned()));
+        let standing = Standing {
+            outputs: outputs.collect(),
+            ..Standing::default()
+        };
+        assert_eq!(standing.alert_topic(), Some("arn"));
+        assert_eq!(Standing::default().alert_topic(), None);
+    }
 
     #[test]
     fn the_template_tells_functions_rules_and_hooks() {

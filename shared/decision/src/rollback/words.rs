@@ -215,8 +215,8 @@ impl Told<'_> {
         match self.frozen {
             Ok(()) => format!(
                 "Stage {stage} of pipeline {pipeline} is frozen: the pipeline still holds the bad revision. When a \
-                 good one is on its way, enable the stage's inbound transition:\n\n  aws codepipeline \
-                 enable-stage-transition --pipeline-name {pipeline} --stage-name {stage} --transition-type Inbound\n"
+                 good one is on its way, lift the freeze.\n\n{}",
+                how_to_lift(pipeline, stage)
             ),
             Err(problem) => format!(
                 "Stage {stage} of pipeline {pipeline} could NOT be frozen ({}), and the pipeline still holds the bad \
@@ -229,6 +229,22 @@ impl Told<'_> {
     }
 }
 
+/// How a person lifts a freeze: by roll-back, which notes who did and why. CodePipeline's own call leaves no
+/// such note, and is for when roll-back does not work. The stage is named even where it is the release stage,
+/// so that a roll-back of another pipeline does not open its own in its place.
+#[must_use]
+pub fn how_to_lift(pipeline: &PipelineName, stage: &StageName) -> String {
+    format!(
+        "Let the roll-back function of pipeline {pipeline} do it, so that the audit has who did and why. FUNCTION is \
+         its name, signalbox-ENVIRONMENT-roll-back unless the control plane has a name of its own; with \
+         \"dry_run\":true in its payload it says which pipeline it would act on, and does nothing:\n\n  aws lambda \
+         invoke --function-name FUNCTION --cli-binary-format raw-in-base64-out --payload \
+         '{{\"command\":\"unfreeze\",\"stage\":\"{stage}\",\"by\":\"WHO\",\"reason\":\"TEXT\"}}' out.json && cat \
+         out.json\n\nOnly where roll-back itself is broken, since the audit does not have it:\n\n  aws codepipeline \
+         enable-stage-transition --pipeline-name {pipeline} --stage-name {stage} --transition-type Inbound\n"
+    )
+}
+
 /// The reason that stands at a frozen transition. CodePipeline takes at most 300 of
 /// `[a-zA-Z0-9!@ ().*?-]` (API reference of `DisableStageTransition`); an alarm's name may hold anything.
 #[must_use]
@@ -239,7 +255,7 @@ pub fn freeze_reason(cause: &Cause, deployment: &Deployment) -> String {
     };
     transition_reason(&format!(
         "Rolled back by Signalbox - {why} deployment {} of version {}. \
-         The pipeline still holds that revision. Enable the transition when a good one is on its way",
+         The pipeline still holds that revision. Let roll-back unfreeze it when a good one is on its way",
         deployment.id, deployment.to
     ))
 }
@@ -266,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::names::FunctionName;
+    use crate::rollback::command::{Command, Request};
     use crate::rollback::facts::Status;
     use crate::validation::preflight::Override;
 
@@ -302,6 +319,33 @@ mod tests {
             reason.chars().count() <= 300 && reason.chars().all(allowed),
             "{reason}"
         );
+        let reason = freeze_reason(&alarm("errors"), &deployment());
+        assert!(reason.contains("Let roll-back unfreeze it"), "{reason}");
+    }
+
+    #[test]
+    fn a_freeze_is_lifted_by_a_command_that_roll_back_takes() {
+        let (pipeline, stage) = (
+            PipelineName::new("p").unwrap(),
+            StageName::new("Release").unwrap(),
+        );
+        let how = how_to_lift(&pipeline, &stage);
+        let (invoke, broken) = how.split_once("Only where roll-back itself is broken").unwrap();
+        assert!(
+            invoke.contains("aws lambda invoke --function-name FUNCTION"),
+            "{how}"
+        );
+        assert!(
+            broken.contains("enable-stage-transition --pipeline-name p --stage-name Release"),
+            "{how}"
+        );
+        let payload = invoke.split('\'').nth(1).unwrap();
+        let command = Command::parse(serde_json::from_str(payload).unwrap()).unwrap();
+        assert!(!command.dry_run);
+        assert!(
+            matches!(&command.request, Request::Unfreeze { stage: Some(named), .. } if *named == stage),
+            "{command:?}"
+        );
     }
 
     #[test]
@@ -337,6 +381,7 @@ mod tests {
             "Good version: 3",
             "allow-version",
             "is frozen",
+            "\"command\":\"unfreeze\",\"stage\":\"Release\"",
             "The stack follows.",
             "\\u{1b}",
         ] {

@@ -10,6 +10,7 @@ use crate::approval::in_words;
 use crate::approval::message::Message;
 use crate::claim::digest;
 use crate::names::{PipelineName, StageName};
+use crate::rollback::words::how_to_lift;
 use crate::text::{shown, subject};
 
 /// A stage whose inbound transition is disabled.
@@ -72,8 +73,8 @@ fn words(freeze: &Freeze, age: SignedDuration) -> Message {
     let _ = writeln!(
         body,
         "\nWhen a good revision is on its way, lift the freeze. The newest run that waits goes on at once, so \
-         reject or stop what must not go out before you do:\n\n  aws codepipeline enable-stage-transition \
-         --pipeline-name {pipeline} --stage-name {stage} --transition-type Inbound"
+         reject or stop what must not go out before you do.\n\n{}",
+        how_to_lift(pipeline, stage).trim_end()
     );
     Message {
         subject: subject(&format!("Still frozen: {pipeline} {stage}")),
@@ -127,6 +128,7 @@ mod tests {
             "assumed-role/signalbox-roll-back",
             "Rolled back by Signalbox - alarm errors fired",
             "Runs waiting  2",
+            r#"{"command":"unfreeze","stage":"Release","by":"WHO","reason":"TEXT"}"#,
             "enable-stage-transition --pipeline-name lambda-function-production-pipeline --stage-name Release",
         ] {
             assert!(body.contains(part), "{part} is missing in {body}");
