@@ -47,6 +47,8 @@ pub struct Installed {
     pub ledger_table: String,
     /// Where approval links lead.
     pub answer_url: String,
+    /// The topic that alarms tell.
+    pub alert_topic: String,
 }
 
 /// Why an environment could not be installed.
@@ -109,6 +111,7 @@ pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Ins
         alias: "live".to_owned(),
         ledger_table: String::new(),
         answer_url: String::new(),
+        alert_topic: String::new(),
     };
     make_bucket(running, &installed.source_bucket, true).await?;
     make_bucket(running, &installed.artifact_bucket, false).await?;
@@ -133,6 +136,7 @@ pub async fn install_control_plane(running: &Running, plan: &Plan) -> Result<Ins
     };
     installed.ledger_table = output("LedgerTableName")?;
     installed.answer_url = output("AnswerUrl")?;
+    installed.alert_topic = output("AlertTopicArn")?;
     subscribe(
         running,
         plan,

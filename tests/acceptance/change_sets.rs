@@ -1,9 +1,16 @@
-//! One stack, and two runs of which each prepares a change set of it.
+//! What was approved is what is released: of two runs that each prepare a change set of one stack, and of code that
+//! changes under its key.
 
 use std::path::Path;
 
 use aws_sdk_s3::primitives::ByteStream;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use signalbox_local::install;
+use signalbox_local::sample::{self, Behaviour};
+use signalbox_local_core::Cloud;
 
 use crate::runs::action_of;
 use crate::world::{World, until, zip_of};
@@ -157,4 +164,42 @@ pub(crate) async fn what_was_approved_is_released_whatever_was_prepared_since(wo
     let failed = reaches(world, &newer, "Release", "Failed").await;
     assert!(failed.to_string().contains("does not exist"), "{failed:#}");
     assert_eq!(released(world).await, 1);
+}
+
+/// The stack's parameters were approved with the digest of the code that was built. Whatever lies at the code's key when
+/// they are released, other code becomes no version and gets no traffic.
+pub(crate) async fn code_that_was_swapped_after_the_build_becomes_no_version(world: &World) {
+    let project = &world.running.paths.project;
+    let template =
+        std::fs::read_to_string(project.join("templates/lambda-deployment-template.yaml")).unwrap();
+    let built = sample::function_zip(project, "1.0.0", Behaviour::Good).unwrap();
+    let other = sample::function_zip(project, "1.0.0", Behaviour::FailsUnderTraffic).unwrap();
+    let digest = STANDARD.encode(Sha256::digest(&built));
+    let bucket = &world.installed.artifact_bucket;
+    for (function, lies_there, refused) in [("code-swapped", other, true), ("code-as-built", built, false)] {
+        let key = format!("functions/{function}/code.zip");
+        world
+            .running
+            .cloud
+            .put_object(bucket, &key, lies_there)
+            .await
+            .unwrap();
+        let parameters = [
+            ("FunctionName", function),
+            ("CodeS3Bucket", bucket),
+            ("CodeS3Key", &key),
+            ("CodeSha256", &digest),
+            ("Runtime", "nodejs20.x"),
+            ("BeforeAllowTrafficHook", "none"),
+            ("AfterAllowTrafficHook", "none"),
+        ];
+        let made = install::create_stack(&world.running, function, &template, &parameters).await;
+        match made {
+            Ok(_) => assert!(!refused, "{function}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(refused && error.contains("CodeSHA256"), "{function}: {error}");
+            }
+        }
+    }
 }

@@ -86,6 +86,8 @@ class Function:
             read_timeout=60,
         )
         self.client = boto3.client("lambda", config=config)
+        # One entry for each invocation that Lambda took; appending is safe in threads.
+        self.taken: list[bool] = []
 
     def invoke(self, payload: object) -> Answer:
         began = time.perf_counter()
@@ -102,6 +104,7 @@ class Function:
             return Answer(elapsed(began), error=f"{code}: {error.response['Error']['Message']}", throttled=throttled)
         except BotoCoreError as error:
             return Answer(elapsed(began), error=str(error))
+        self.taken.append(True)
         if response.get("FunctionError"):
             return Answer(elapsed(began), error=f"{response['FunctionError']}: {body[:300].decode(errors='replace')}")
         return Answer(elapsed(began), payload=json.loads(body))
@@ -195,13 +198,16 @@ def logs(function: Function, since: float) -> str:
             events = [event["message"] for page in pages for event in page["events"]]
         except client.exceptions.ResourceNotFoundException:
             pass
-        # Lines arrive late: the check waits until the invocations above can be seen.
+        # Lines arrive late: the check waits until as many invocations as were made above can be seen.
         invocations = sum(message.startswith("REPORT ") for message in events)
-        if invocations or time.monotonic() > deadline:
+        if invocations >= len(function.taken) or time.monotonic() > deadline:
             break
         time.sleep(1)
-    if not invocations:
-        raise Failed(f"no invocation appeared in {group} within {chosen.logs_wait:.0f} s: nothing to judge by")
+    if invocations < len(function.taken):
+        raise Failed(
+            f"of {len(function.taken)} invocations {invocations} appeared in {group} within {chosen.logs_wait:.0f} s: "
+            "not enough to judge by"
+        )
     bad = [message for message in events if any(pattern in message for pattern in ERROR_PATTERNS)]
     if bad:
         raise Failed(f"{len(bad)} of {len(events)} lines in {group} speak of errors; the first: {bad[0][:300].strip()}")

@@ -1,5 +1,5 @@
 // Writes what the next stages and the approvers read:
-//   parameters.json   the stack's parameters (CloudFormation's template configuration)
+//   parameters.json   the stack's parameters (CloudFormation's template configuration); none of a build alone
 //   manifest.json     what was built, from what, by whom, and what the checks said
 //   variables.sh      the build's exported variables
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -32,23 +32,28 @@ function tests() {
 
 // The object version that the pipeline pinned; the template takes at most 64 characters.
 const revision = (env.SOURCE_VERSION_ID || env.CODEBUILD_RESOLVED_SOURCE_VERSION || source.commit || "").slice(0, 64);
-const bucket = required("ARTIFACTS_BUCKET");
-const key = required("CODE_S3_KEY");
+// What is only built lies nowhere, and nobody signed it.
+const buildOnly = env.BUILD_ONLY === "true";
+const bucket = buildOnly ? null : required("ARTIFACTS_BUCKET");
+const key = buildOnly ? null : required("CODE_S3_KEY");
 const digest = required("CODE_SHA256");
 const { scans } = JSON.parse(readFileSync("reports/scans.json", "utf8"));
 const unit = tests();
 
 const write = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 
-write("parameters.json", {
-  Parameters: {
-    Environment: required("ENVIRONMENT"),
-    FunctionName: required("FUNCTION_NAME"),
-    CodeS3Bucket: bucket,
-    CodeS3Key: key,
-    Revision: revision,
-  },
-});
+if (!buildOnly) {
+  write("parameters.json", {
+    Parameters: {
+      Environment: required("ENVIRONMENT"),
+      FunctionName: required("FUNCTION_NAME"),
+      CodeS3Bucket: bucket,
+      CodeS3Key: key,
+      CodeSha256: required("DEPLOYED_SHA256"),
+      Revision: revision,
+    },
+  });
+}
 
 write("manifest.json", {
   revision,
@@ -57,7 +62,7 @@ write("manifest.json", {
   environment: env.ENVIRONMENT,
   functionName: env.FUNCTION_NAME,
   code: { bucket, key, digest: `sha256:${digest}`, size: statSync("function.zip").size },
-  signedBy: env.SIGNING_PROFILE || null,
+  signedBy: (!buildOnly && env.SIGNING_PROFILE) || null,
   sbom: "sbom.cdx.json",
   build: { id: env.CODEBUILD_BUILD_ID ?? null, number: Number(env.CODEBUILD_BUILD_NUMBER ?? 0) },
   tests: unit,

@@ -11,6 +11,8 @@ locals {
       Runtime                   = var.runtime
       DeploymentConfigName      = local.deployment_config
       CodeDeployApplicationName = aws_codedeploy_app.this.name
+      # By its name, as in notifications.tf: a stack that changes knows no outputs.
+      AlarmTopicArn = "${local.arn.topics}-alerts"
     },
     local.hooks,
     local.in_vpc ? {

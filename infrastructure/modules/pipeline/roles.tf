@@ -39,9 +39,15 @@ resource "aws_iam_role" "pipeline" {
 }
 
 data "aws_iam_policy_document" "pipeline" {
+  # An uploaded object's tags go with it: to copy a tagged package takes the rights to read and to set them.
   statement {
-    sid       = "ReadPackages"
-    actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+    sid = "ReadPackages"
+    actions = [
+      "s3:GetObject",
+      "s3:GetObjectTagging",
+      "s3:GetObjectVersion",
+      "s3:GetObjectVersionTagging",
+    ]
     resources = ["${aws_s3_bucket.this["source"].arn}/${local.source_prefix}*"]
   }
   statement {
@@ -52,7 +58,7 @@ data "aws_iam_policy_document" "pipeline" {
   # CodePipeline keeps artifacts below the first 20 characters of the pipeline's name.
   statement {
     sid       = "HandArtifactsOver"
-    actions   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
+    actions   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"]
     resources = ["${aws_s3_bucket.this["artifacts"].arn}/${substr(local.pipeline, 0, 20)}*"]
   }
   statement {
@@ -78,11 +84,19 @@ data "aws_iam_policy_document" "pipeline" {
       "cloudformation:DeleteChangeSet",
       "cloudformation:DescribeChangeSet",
       "cloudformation:DescribeStackEvents",
+      "cloudformation:DescribeStackResources",
       "cloudformation:DescribeStacks",
       "cloudformation:ExecuteChangeSet",
+      "cloudformation:GetTemplate",
       "cloudformation:UpdateStack",
     ]
     resources = ["${local.arn.stack}/*"]
+  }
+  # It has no resource type. AWS's reference of the CloudFormation action asks for it; it reads what it is given.
+  statement {
+    sid       = "ValidateTemplates"
+    actions   = ["cloudformation:ValidateTemplate"]
+    resources = ["*"]
   }
   statement {
     sid       = "LetCloudFormationDeploy"

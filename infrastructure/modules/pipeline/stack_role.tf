@@ -1,5 +1,6 @@
 # What CloudFormation may do for the application's stack, templates/lambda-deployment-template.yaml: exactly its
-# resources, under the names that they have there.
+# resources, under the names that they have there. What AWS's handlers of these resources call is granted, also where
+# the template leaves a feature out and they only look; tests/acceptance/stack_role.rs compares.
 #
 # It may make roles, below the stack's own name, and hand them to Lambda and CodeDeploy. What is in those roles
 # is decided by the template in the uploaded package: who may upload to the deployed branch may give the
@@ -29,6 +30,7 @@ data "aws_iam_policy_document" "stack" {
       "lambda:GetFunctionConcurrency",
       "lambda:GetFunctionConfiguration",
       "lambda:GetFunctionRecursionConfig",
+      "lambda:GetFunctionScalingConfig",
       "lambda:GetProvisionedConcurrencyConfig",
       "lambda:GetRuntimeManagementConfig",
       "lambda:ListTags",
@@ -68,6 +70,7 @@ data "aws_iam_policy_document" "stack" {
       "iam:TagRole",
       "iam:UntagRole",
       "iam:UpdateAssumeRolePolicy",
+      "iam:UpdateRole",
       "iam:UpdateRoleDescription",
     ]
     # CloudFormation names them {stack}-{logical id}-{random}.
@@ -90,6 +93,7 @@ data "aws_iam_policy_document" "stack" {
       "logs:CreateLogGroup",
       "logs:DeleteLogGroup",
       "logs:DeleteRetentionPolicy",
+      "logs:GetDataProtectionPolicy",
       "logs:ListTagsForResource",
       "logs:PutRetentionPolicy",
       "logs:TagResource",
@@ -101,6 +105,12 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "FindLogs"
     actions   = ["logs:DescribeLogGroups"]
+    resources = ["*"]
+  }
+  # Neither has a resource type. CloudFormation looks for such policies of its group, which the template gives none.
+  statement {
+    sid       = "ReadLogPolicies"
+    actions   = ["logs:DescribeIndexPolicies", "logs:DescribeResourcePolicies"]
     resources = ["*"]
   }
   statement {
@@ -141,6 +151,7 @@ data "aws_iam_policy_document" "stack" {
       "codedeploy:DeleteDeploymentGroup",
       "codedeploy:GetDeployment",
       "codedeploy:GetDeploymentGroup",
+      "codedeploy:ListDeployments",
       "codedeploy:ListTagsForResource",
       "codedeploy:TagResource",
       "codedeploy:UntagResource",
@@ -173,9 +184,15 @@ data "aws_iam_policy_document" "stack" {
   dynamic "statement" {
     for_each = local.in_vpc ? [1] : []
 
+    # None of them has a resource type.
     content {
-      sid       = "Network"
-      actions   = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+      sid = "Network"
+      actions = [
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+      ]
       resources = ["*"]
     }
   }

@@ -48,6 +48,7 @@ pub(super) async fn make_pipeline(running: &Running, installed: &Installed) -> R
             ("${BuildRoleArn}", &build_role),
             ("${CloudFormationRoleArn}", &stack_role),
             ("${Runtime}", RUNTIME),
+            ("${AlertTopicArn}", &installed.alert_topic),
             (
                 "${DeploymentConfigName}",
                 deployment_config(&installed.environment),
@@ -195,6 +196,7 @@ pub async fn deploy_first_version(running: &Running, installed: &Installed) -> R
         ("Revision", "1.0.0"),
         ("Runtime", RUNTIME),
         ("DeploymentConfigName", deployment_config(&installed.environment)),
+        ("AlarmTopicArn", &installed.alert_topic),
     ];
     create_stack(running, &installed.function, &template, &parameters)
         .await

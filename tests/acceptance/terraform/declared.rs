@@ -33,6 +33,7 @@ fn declared(installation: &Installation, outputs: &Value, key: &str, file: &str)
         ("BuildRoleArn", role("build")),
         ("CloudFormationRoleArn", role("stack")),
         ("Runtime", RUNTIME.to_owned()),
+        ("AlertTopicArn", output("alarm_topic_arn")),
         ("DeploymentConfigName", shift.to_owned()),
     ];
     let text = tokens.iter().fold(text, |text, (name, value)| {

@@ -6,26 +6,31 @@ use super::installation::Installation;
 use crate::world::World;
 
 /// What knows no resource, or whose resource has no name before it exists.
-const ON_EVERYTHING: [&str; 9] = [
+const ON_EVERYTHING: [&str; 13] = [
+    "cloudformation:ValidateTemplate",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
     "cloudwatch:GetMetricStatistics",
     "codedeploy:StopDeployment",
+    "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
     "lambda:CreateCodeSigningConfig",
+    "logs:DescribeIndexPolicies",
     "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
 ];
 
 /// Permissions that are no operations of a service's model: of the service authorisation reference.
-const NO_OPERATIONS: [&str; 7] = [
+const NO_OPERATIONS: [&str; 8] = [
     "codebuild:BatchPutTestCases",
     "codebuild:CreateReport",
     "codebuild:UpdateReport",
     "iam:PassRole",
     "lambda:InvokeFunction",
     "s3:GetObjectVersion",
+    "s3:GetObjectVersionTagging",
     "s3:ListBucket",
 ];
 

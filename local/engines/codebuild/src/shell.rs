@@ -173,6 +173,22 @@ impl Shell {
         Ok(String::from_utf8_lossy(&tokio::fs::read(&out).await?).into_owned())
     }
 
+    /// A variable's value in the environment that commands get; `None` where there is none of that name, or only a
+    /// variable of the shell's own.
+    pub(crate) async fn exported(&mut self, name: &str) -> io::Result<Option<String>> {
+        let out = self.setup.dir.join("exported");
+        // `declare -p` says `declare -x NAME=…`, of every bash and in POSIX mode too.
+        self.run(&format!(
+            "(__sb_flags=$(builtin declare -p {name} 2>/dev/null); __sb_flags=${{__sb_flags#declare }}; \
+             case ${{__sb_flags%% *}} in *x*) builtin printf '=%s' \"${{{name}-}}\" ;; esac) >|'{}'",
+            out.display()
+        ))
+        .await?;
+        let found = tokio::fs::read(&out).await?;
+        let value = found.strip_prefix(b"=");
+        Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
+    }
+
     /// Ends the shell and everything it left running.
     pub(crate) async fn end(mut self) {
         self.process.kill();
@@ -301,12 +317,15 @@ mod tests {
         let (mut shell, _log) = shell(dir.path(), true).await;
         // The pipe ends when the last process that holds it has ended.
         let alive = dir.path().join("alive");
-        let ended = tokio::task::spawn_blocking(move || std::fs::read_to_string(alive).unwrap());
+        let opened = tokio::task::spawn_blocking(move || std::fs::File::open(alive).unwrap());
         assert_eq!(
             shell.run("(echo began; sleep 600) > alive & true").await.unwrap(),
             0
         );
+        // Ended before it holds the pipe, it would leave nobody for the other end to wait for.
+        let pipe = opened.await.unwrap();
         shell.end().await;
-        ended.await.unwrap();
+        let said = tokio::task::spawn_blocking(move || io::read_to_string(pipe).unwrap());
+        assert!("began\n".starts_with(&said.await.unwrap()));
     }
 }

@@ -280,7 +280,8 @@ fn runtime_note(runtime: &str, wanted: &str, found: &str) -> String {
     }
 }
 
-/// Reads the exported variables out of the shell. A value that is a secret stays one.
+/// Reads the exported variables out of the shell's environment: as in AWS, a variable that the shell has not exported is
+/// none of them. A value that is a secret stays one.
 async fn export(runner: &Runner, spec: &Buildspec, shell: &mut Shell) {
     let mut exported = Vec::new();
     for name in &spec.env.exported_variables {
@@ -290,8 +291,11 @@ async fn export(runner: &Runner, spec: &Buildspec, shell: &mut Shell) {
             ));
             continue;
         }
-        match shell.expand(&format!("${{{name}-}}")).await {
-            Ok(value) => exported.push((name.clone(), runner.log.masked(&value))),
+        match shell.exported(name).await {
+            Ok(Some(value)) => exported.push((name.clone(), runner.log.masked(&value))),
+            Ok(None) => runner.log.note(&format!(
+                "Exported variable {name} is not in the environment: left out"
+            )),
             Err(error) => runner
                 .log
                 .note(&format!("Exported variable {name} could not be read: {error}")),

@@ -207,6 +207,34 @@ async fn phases_run_in_order_in_one_shell_and_events_tell_of_them() {
 }
 
 #[tokio::test]
+async fn only_what_the_shell_has_exported_is_exported() {
+    for shell in ["bash", "sh"] {
+        let world = World::new();
+        let spec = format!(
+            "version: 0.2\nenv:\n  shell: {shell}\n  variables: {{GIVEN: from-spec}}\n  \
+             exported-variables: [PLAIN, OUT, LATER, UNSET, GIVEN, TEXT, TAKEN_BACK]\nphases:\n  \
+             install: {{commands: ['PLAIN=x OTHER=\"x PLAIN=\"; export OUT=1 TAKEN_BACK=1', 'LATER=2; export -n TAKEN_BACK']}}\n  \
+             build: {{commands: ['test $PLAIN = x; export LATER', 'export TEXT=\"it is \\\"$LATER\\\"\"; exit 0']}}\n"
+        );
+        world.project(&spec, json!({})).await;
+        let build = world.build(json!({})).await;
+        let log = world.log(&build);
+        assert_eq!(build["buildStatus"], "SUCCEEDED", "{log}");
+        let expected = json!([
+            {"name": "OUT", "value": "1"},
+            {"name": "LATER", "value": "2"},
+            {"name": "GIVEN", "value": "from-spec"},
+            {"name": "TEXT", "value": "it is \"2\""},
+        ]);
+        assert_eq!(build["exportedEnvironmentVariables"], expected, "{shell}: {log}");
+        assert!(
+            log.contains("Exported variable PLAIN is not in the environment: left out"),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_failing_build_phase_still_runs_post_build_and_keeps_artifacts_and_reports() {
     let world = World::new();
     let spec = "version: 0.2\nphases:\n  build:\n    commands: ['mkdir r', 'printf \"<testsuite name=\\\"s\\\"><testcase name=\\\"t\\\"><failure message=\\\"no\\\"/></testcase></testsuite>\" > r/unit.xml', 'exit 3', 'echo never']\n    \
