@@ -134,6 +134,44 @@ pub(crate) async fn a_function_that_hangs_is_ended_at_its_time_out(world: &World
     assert!(after.error.is_none() && after.payload["pid"] != pid, "{after:?}");
 }
 
+/// Deploys the example of `signalbox-bootstrap`, a program of ours over the real runtime.
+async fn deploy_obedient(world: &World) -> String {
+    let program = world.running.paths.binaries.join("examples/obedient");
+    assert!(
+        program.is_file(),
+        "{} is missing: run `cargo test --workspace`, which builds it",
+        program.display()
+    );
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let executable = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+    zip.start_file("bootstrap", executable).unwrap();
+    writeln!(zip, "#!/bin/sh\nexec '{}'", program.display()).unwrap();
+    let code = STANDARD.encode(zip.finish().unwrap().into_inner());
+    let more = json!({ "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": { "ZipFile": code } });
+    deploy(world, "", more).await
+}
+
+/// Each function of ours starts through `signalbox_bootstrap::run`: a panic in a handler is that one event's failure.
+pub(crate) async fn a_function_that_panics_is_reported_and_its_process_lives_on(world: &World) {
+    let function = deploy_obedient(world).await;
+    let before = invoke(world, &function, &json!({})).await.payload["pid"].clone();
+    assert!(before.is_u64(), "{before}");
+    let panicked = invoke(world, &function, &json!({ "panic": "all is lost" })).await;
+    assert_eq!(panicked.error.as_deref(), Some("Unhandled"), "{panicked:?}");
+    let message = panicked.payload["errorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("panicked") && message.contains("all is lost"),
+        "{message}"
+    );
+    let failed = invoke(world, &function, &json!({ "fail": "not today" })).await;
+    assert_eq!(
+        (&failed.payload["errorType"], &failed.payload["errorMessage"]),
+        (&json!("NonRetryable"), &json!("not today"))
+    );
+    let after = invoke(world, &function, &json!({})).await;
+    assert_eq!((&after.payload["pid"], after.error), (&before, None));
+}
+
 /// A queue, by its URL and ARN.
 async fn make_queue(world: &World) -> (String, String) {
     let input = json!({ "QueueName": format!("trial-{}", uuid::Uuid::new_v4().simple()) });
