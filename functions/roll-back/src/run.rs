@@ -22,30 +22,50 @@ pub(crate) type Attributed = Result<Run, String>;
 /// How often the timeline is tried: track-run writes it too, and most when a run ends.
 const TRIES: usize = 10;
 
+/// Pages of a hundred action executions that are read at most: thousands of runs.
+const MAX_PAGES: usize = 50;
+
 /// The newest action executions of the pipeline, of which some may be the release stage's.
 ///
 /// Asked again where AWS does not answer: that a deployment is itself a rollback, of a stage, only its run tells.
 pub(crate) async fn actions(app: &App) -> Result<Vec<ReleaseAction>, String> {
-    let list = async || {
-        app.pipelines
-            .list_action_executions()
-            .pipeline_name(app.config.pipeline.as_str())
-            .max_results(100)
-            .send()
-            .await
-            .map_err(|error| Error::aws("ListActionExecutions", &error))
-    };
-    let answer = again(list).await.map_err(|error| {
-        let cause = error.to_string();
-        warn!(cause, "no run can be named, nor marked");
-        cause
-    })?;
+    actions_back_to(app, Timestamp::MAX).await
+}
+
+/// As [`actions`], and on to those that began before `moment`: between two releases many runs may have been superseded
+/// or rejected. AWS lists the newest first.
+pub(crate) async fn actions_back_to(app: &App, moment: Timestamp) -> Result<Vec<ReleaseAction>, String> {
     let stage = Some(app.config.release_stage.as_str());
-    let of_stage = answer
-        .action_execution_details()
-        .iter()
-        .filter(|detail| detail.stage_name() == stage);
-    Ok(of_stage.filter_map(release_action).collect())
+    let mut actions = Vec::new();
+    let mut next: Option<String> = None;
+    for _ in 0..MAX_PAGES {
+        let list = async || {
+            app.pipelines
+                .list_action_executions()
+                .pipeline_name(app.config.pipeline.as_str())
+                .max_results(100)
+                .set_next_token(next.clone())
+                .send()
+                .await
+                .map_err(|error| Error::aws("ListActionExecutions", &error))
+        };
+        let answer = again(list).await.map_err(|error| {
+            let cause = error.to_string();
+            warn!(cause, "no run can be named, nor marked");
+            cause
+        })?;
+        let details = answer.action_execution_details();
+        let of_stage = details.iter().filter(|detail| detail.stage_name() == stage);
+        actions.extend(of_stage.filter_map(release_action));
+        let reached = details
+            .last()
+            .is_none_or(|oldest| time(oldest.start_time()) < moment);
+        next = answer.next_token().map(str::to_owned);
+        if reached || next.is_none() {
+            break;
+        }
+    }
+    Ok(actions)
 }
 
 fn release_action(detail: &ActionExecutionDetail) -> Option<ReleaseAction> {

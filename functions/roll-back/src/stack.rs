@@ -137,13 +137,13 @@ async fn target(
     back: &Back<'_>,
     runs: &[PipelineExecutionSummary],
 ) -> Result<Result<ExecutionId, String>, Error> {
-    let actions = run::actions(app).await;
     let unknown = format!("no run is known to have brought version {}", back.good);
     for id in succeeded(app, back.group).await?.into_iter().take(FARTHEST) {
         let earlier = deployment(app, &id).await?;
         if earlier.to != *back.good || !earlier.by_stack || earlier.created >= back.undone.created {
             continue;
         }
+        let actions = run::actions_back_to(app, earlier.created).await;
         let found = match run::of_deployment(app, earlier.created, &actions).await {
             Ok(found) => found.execution,
             Err(reason) => return Ok(Err(format!("{unknown}: {reason}"))),

@@ -61,6 +61,8 @@ pub(super) struct Cloud {
     pub(super) rolled_back: Vec<String>,
     /// A second group, which lists another alarm.
     pub(super) two_groups: bool,
+    /// So many runs came since the good version's that its actions are on another page.
+    pub(super) crowded: bool,
 }
 
 pub(super) fn deployment(id: &str, status: &str, created: i64, from: u32, to: u32) -> Value {
@@ -105,6 +107,7 @@ impl Cloud {
             stage_is_busy: false,
             rolled_back: Vec::new(),
             two_groups: false,
+            crowded: false,
         }
     }
 
@@ -156,6 +159,18 @@ impl Cloud {
                 }
                 ok(json!({ "deploymentGroupInfo": group }))
             }
+            "ListActionExecutions" if self.crowded && input["nextToken"].is_null() => {
+                ok(json!({ "nextToken": "more", "actionExecutionDetails": [
+                    { "pipelineExecutionId": "aa-1", "stageName": "Release", "status": "InProgress",
+                      "startTime": BEGAN - 5, "lastUpdateTime": BEGAN },
+                    { "pipelineExecutionId": "ab-1", "stageName": "Build", "status": "Failed",
+                      "startTime": BEGAN - 500, "lastUpdateTime": BEGAN - 490 },
+                ]}))
+            }
+            "ListActionExecutions" if self.crowded => ok(json!({ "actionExecutionDetails": [
+                { "pipelineExecutionId": "bb-2", "stageName": "Release", "status": "Succeeded",
+                  "startTime": BEGAN - 1005, "lastUpdateTime": BEGAN - 900 },
+            ]})),
             "ListActionExecutions" => ok(json!({ "actionExecutionDetails": [
                 { "pipelineExecutionId": "aa-1", "stageName": "Release", "status": "InProgress",
                   "startTime": BEGAN - 5, "lastUpdateTime": BEGAN },

@@ -26,6 +26,22 @@ async fn the_stack_follows_by_one_rollback_of_each_stage() {
     );
 }
 
+/// Each run that was superseded or rejected since has left its actions, too.
+#[tokio::test(start_paused = true)]
+async fn the_good_versions_run_is_found_behind_however_many_others() {
+    let mut cloud = cloud();
+    cloud.crowded = true;
+    let case = case(cloud);
+    assert!(case.deliver(1).await.unwrap().is_ok());
+    let cloud = case.cloud.lock().unwrap();
+    assert_eq!(cloud.rolled_back, ["Deploy", "Release"]);
+    assert!(
+        cloud.notices[0].contains("is rolled back to run bb-2"),
+        "{:?}",
+        cloud.notices
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_the_stack_cannot_follow_a_person_is_paged_once() {
     let mut cloud = cloud();
