@@ -1,8 +1,10 @@
 //! The engines speak as AWS's own service models say: every operation that an engine names is driven by
 //! boto3, which checks inputs and reads answers by the model, and the gateway refuses an answer that leaves
-//! it. An operation that no script drives fails the suite.
+//! it. An operation that no script drives fails the suite, and so does an error, whoever meets it, that the
+//! model does not list for its operation.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -45,6 +47,25 @@ pub(crate) async fn every_operation_of_an_engine_is_one_of_awss_model(world: &Wo
             "AWS's {service} has no operations {unknown:?}"
         );
     }
+}
+
+/// Whether all that the engines refused so far, in the shared cloud and in the rollbacks', was refused by codes that
+/// AWS's models list; says which were not. To be asked at the end.
+pub(crate) fn every_error_is_listed(world: &World) -> bool {
+    let rollbacks = world.rollbacks.get().map(|rollbacks| &rollbacks.running);
+    let clouds = [Some(&world.running), rollbacks].into_iter().flatten();
+    let unlisted: BTreeSet<_> = clouds
+        .flat_map(|running| running.cloud.models().unlisted())
+        .collect();
+    let mut out = std::io::stdout().lock();
+    for one in &unlisted {
+        let _ = writeln!(
+            out,
+            "the {} engine answered {} with {}, which AWS's model does not list for it",
+            one.service, one.operation, one.code
+        );
+    }
+    unlisted.is_empty()
 }
 
 pub(crate) async fn the_emulator_serves_many_callers_at_once(world: &World) {

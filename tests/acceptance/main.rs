@@ -25,6 +25,7 @@ mod failing_answers;
 mod failing_ledger;
 mod failing_notices;
 mod failing_starts;
+mod fixtures;
 mod fuzzing;
 mod host;
 mod machine;
@@ -50,6 +51,7 @@ mod slack;
 mod slack_server;
 mod slack_votes;
 mod source;
+mod stack_role;
 mod sweep;
 mod sweep_releases;
 mod template;
@@ -92,16 +94,45 @@ fn main() -> ExitCode {
     runtime.spawn(end_at_once_when_interrupted(world.clone()));
     let lazy = Lazy::default();
     let _ = lazy.set(world.clone());
-    let conclusion = libtest_mimic::run(&arguments, trials(&runtime, &lazy));
+    let without_terraform = may_do_without_terraform();
+    let mut trials = trials(&runtime, &lazy);
+    if without_terraform {
+        trials = trials.into_iter().map(ignored_if_of_terraform).collect();
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lazy);
     // Only all trials together use all that is granted.
-    let is_whole = arguments.filter.is_none() && arguments.skip.is_empty() && !conclusion.has_failed();
+    let is_whole = arguments.filter.is_none()
+        && arguments.skip.is_empty()
+        && !conclusion.has_failed()
+        && conclusion.num_ignored == 0;
     let is_least = !is_whole || privileges::are_least(&runtime.block_on(privileges::granted(&world)));
+    /*TMP*/
+    if std::env::var_os("DBG_LEAST").is_some() {
+        privileges::are_least(&runtime.block_on(privileges::granted(&world)));
+    }
+    let is_of_the_model = conformance::every_error_is_listed(&world);
     runtime.block_on(world.stop());
-    if is_least {
+    if is_least && is_of_the_model {
         conclusion.exit_code()
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Terraform cannot be had from a package registry: where nobody has installed it, its trials are shown as ignored.
+/// CI demands it, and there they fail.
+fn may_do_without_terraform() -> bool {
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    !is_ci && !std::env::split_paths(&path).any(|folder| folder.join("terraform").is_file())
+}
+
+fn ignored_if_of_terraform(trial: Trial) -> Trial {
+    if trial.name().starts_with("terraform::") {
+        trial.with_ignored_flag(true).with_kind("needs Terraform")
+    } else {
+        trial
     }
 }
 
@@ -153,6 +184,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         change_sets::{
             what_was_approved_is_released_whatever_was_prepared_since,
+            code_that_was_swapped_after_the_build_becomes_no_version,
         },
         tracking::{
             h06_succeeded_before_started_keeps_the_final_state,
@@ -240,12 +272,17 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             cfn_lint_finds_nothing_in_either_template,
             the_scan_for_variables_finds_each_way_of_reading_one,
         },
+        stack_role::{
+            the_stack_s_role_may_do_what_its_resources_handlers_do,
+            the_reading_of_the_stack_s_role_takes_nothing_for_given,
+        },
         terraform::{
             staging_is_installed_runs_an_upload_and_is_taken_out_again,
             production_is_installed_beside_a_second_pipeline_and_is_taken_out_again,
         },
         host::{
             what_a_function_throws_is_reported_and_its_process_lives_on,
+            a_function_that_panics_is_reported_and_its_process_lives_on,
             a_function_that_exits_is_an_exit_error_and_is_replaced,
             a_function_that_hangs_is_ended_at_its_time_out,
             a_failed_asynchronous_invocation_is_tried_three_times_and_then_kept,
@@ -361,6 +398,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
         },
         rollback::{
             a_canary_that_fails_is_stopped_frozen_remembered_and_told_once,
+            h73_a_redeployment_whose_answer_is_lost_is_made_once,
             h86_a_stale_alarm_changes_nothing,
             h87_an_alarm_that_flaps_twenty_times_stops_once,
             h88_of_two_groups_with_one_alarm_each_the_right_one_is_stopped,
@@ -377,6 +415,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_composite_alarm_speaks_for_the_group_that_lists_it_or_its_red_child,
             a_tag_on_the_alarm_names_the_group,
             a_person_commands_by_invoking_the_function,
+            an_alarm_that_no_deployment_hangs_on_tells_whoever_is_on_call,
         },
         rollback_pipeline::{
             what_fails_after_its_release_is_taken_back_and_its_stack_follows,

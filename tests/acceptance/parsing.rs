@@ -1,11 +1,18 @@
 //! Hazards 34 to 39: events that are not as documented.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::future::join_all;
 use serde_json::{Value, json};
 
+use crate::approvals::{self, Visitor};
+use crate::fixtures::{Fixture, hand_over};
 use crate::packages;
 use crate::runs;
+use crate::secrecy;
+use crate::slack_server::send_click;
 use crate::source::{automatic, invoke_raw, manual, put, seen, through_sns, through_sqs};
 use crate::tracking::pipeline_event;
 use crate::world::{TEAM, World, until};
@@ -76,9 +83,9 @@ pub(crate) async fn h35_unknown_states_and_fields_are_fine_and_logged(world: &Wo
     runs::exactly(world, 1, &stored.version).await;
 }
 
-/// Waits for what a function's failed events queue has about an event with these words; answers why.
-async fn buried(world: &World, function: &str, words: &str) -> String {
-    let name = world.function(&format!("{function}-failed"));
+/// Waits for what a queue of failed events has about an event with these words; answers why.
+async fn buried(world: &World, queue: &str, words: &str) -> String {
+    let name = world.function(&format!("{queue}-failed"));
     let queue = world
         .running
         .call("sqs", "GetQueueUrl", json!({ "QueueName": name }))
@@ -110,33 +117,98 @@ async fn buried(world: &World, function: &str, words: &str) -> String {
     .await
 }
 
-pub(crate) async fn h36_a_missing_detail_is_an_error_and_is_kept(world: &World) {
-    for (function, source, kind) in [
-        ("start-run", "aws.s3", "Object Created"),
-        (
-            "track-run",
-            "aws.codepipeline",
-            "CodePipeline Pipeline Execution State Change",
-        ),
-    ] {
-        let id = uuid::Uuid::new_v4().to_string();
-        let event = json!({
-            "version": "0", "id": id, "detail-type": kind, "source": source, "account": "123456789012",
-            "time": "2026-02-03T10:00:00Z", "region": "us-east-1", "resources": [],
-        });
-        let answer = world.invoke(function, &event).await;
-        assert_eq!(answer.error_type(), "NonRetryable", "{answer:?}");
-        assert!(answer.text().contains("missing field `detail`"), "{answer:?}");
+/// An event of EventBridge without its detail.
+fn bare(source: &str, kind: &str) -> Value {
+    json!({
+        "version": "0", "detail-type": kind, "source": source, "account": "123456789012",
+        "time": "2026-02-03T10:00:00Z", "region": "us-east-1", "resources": [],
+    })
+}
 
-        let payload = STANDARD.encode(event.to_string());
-        let input = json!({ "FunctionName": world.function(function), "InvocationType": "Event", "Payload": payload });
-        world.running.call("lambda", "Invoke", input).await.unwrap();
-        let why = buried(world, function, &id).await;
-        assert!(
-            why.contains("missing field `detail`") && why.contains("NonRetryable"),
-            "{function}: {why}"
-        );
-    }
+/// For each function that gets events: its full name, the queue of what it failed at, an event that lacks what it
+/// acts on, and what it says then.
+fn lacking(world: &World) -> [(String, &'static str, Value, &'static str); 7] {
+    let hook = |hook: &str| format!("CodeDeployHook_{}", world.function(hook));
+    let (no_execution, no_detail) = (
+        "missing field `LifecycleEventHookExecutionId`",
+        "missing field `detail`",
+    );
+    [
+        (
+            world.function("start-run"),
+            "start-run",
+            bare("aws.s3", "Object Created"),
+            no_detail,
+        ),
+        (
+            world.function("track-run"),
+            "track-run",
+            bare("aws.codepipeline", "CodePipeline Pipeline Execution State Change"),
+            no_detail,
+        ),
+        (
+            world.function("request-approval"),
+            "request-approval",
+            bare("aws.codepipeline", "CodePipeline Action Execution State Change"),
+            no_detail,
+        ),
+        (
+            world.function("roll-back"),
+            "roll-back",
+            bare("aws.cloudwatch", "CloudWatch Alarm State Change"),
+            "field `detail`: is missing",
+        ),
+        (
+            hook("before-traffic"),
+            "validate-deployment",
+            json!({ "DeploymentId": "d-ABCDEF123" }),
+            no_execution,
+        ),
+        (
+            hook("after-traffic"),
+            "validate-deployment",
+            json!({ "DeploymentId": "d-ABCDEF123" }),
+            no_execution,
+        ),
+        (
+            world.function("validate-job"),
+            "validate-deployment",
+            json!({ "CodePipeline.job": { "accountId": "123456789012", "data": {} } }),
+            "field `CodePipeline.job`: missing field `id`",
+        ),
+    ]
+}
+
+pub(crate) async fn h36_a_missing_detail_is_an_error_and_is_kept(world: &World) {
+    let kept = lacking(world)
+        .into_iter()
+        .map(async |(function, queue, mut event, missing)| {
+            let id = uuid::Uuid::new_v4().to_string();
+            event["id"] = json!(id);
+            let answer = world.invoke_named(&function, &event).await;
+            assert_eq!(answer.error_type(), "NonRetryable", "{function}: {answer:?}");
+            assert!(answer.text().contains(missing), "{function}: {answer:?}");
+
+            let payload = STANDARD.encode(event.to_string());
+            let input = json!({ "FunctionName": function, "InvocationType": "Event", "Payload": payload });
+            world.running.call("lambda", "Invoke", input).await.unwrap();
+            let why = buried(world, queue, &id).await;
+            assert!(
+                why.contains(missing) && why.contains("NonRetryable"),
+                "{function}: {why}"
+            );
+        });
+    join_all(kept).await;
+    // The sweep looks by itself: of its event, it needs nothing. What it meets elsewhere may fail for the moment.
+    let sweep = world.function("sweep");
+    until("a sweep without a detail", async || {
+        let answer = world
+            .invoke_named(&sweep, &bare("aws.events", "Scheduled Event"))
+            .await;
+        (!answer.failed).then_some(())
+    })
+    .await;
+    a_request_that_lacks_something_is_told_so(world).await;
     // A part of the detail that is acted on is as bad; it is named by its path.
     for (pointer, path) in [
         ("/detail/object", "detail"),
@@ -162,6 +234,29 @@ pub(crate) async fn h36_a_missing_detail_is_an_error_and_is_kept(world: &World) 
             "without {pointer}: {answer:?}"
         );
     }
+}
+
+/// The page's answer is a person's to read: it names what is wrong, and is never the server's fault.
+async fn a_request_that_lacks_something_is_told_so(world: &World) {
+    let (asked, ann) = (approvals::ask(world).await, Visitor::new(world));
+    let (cookie, nonce) = ann.form(&asked.ann).await;
+    let fields = [("nonce", nonce.as_str())];
+    let (status, page) = ann.post(&asked.ann, &cookie, ann.origin(), &fields).await;
+    assert_eq!(status, 400, "{page}");
+    assert!(page.contains("says neither approve nor reject"), "{page}");
+    let (status, page) = ann.get(&format!("{}a/", world.installed.answer_url)).await;
+    assert_eq!(status, 404, "{page}");
+    assert!(page.contains("This link is not valid"), "{page}");
+    assert_eq!(runs::status(world, &asked.run).await, "InProgress");
+    // What no function URL sends is an error to whoever invokes the function.
+    let event = json!({ "version": "2.0", "headers": {} });
+    let answer = world.invoke("answer-approval", &event).await;
+    assert_eq!(answer.error_type(), "NonRetryable", "{answer:?}");
+    assert!(
+        answer.text().contains("not a function URL's request")
+            && answer.text().contains("a field is missing"),
+        "{answer:?}"
+    );
 }
 
 pub(crate) async fn h37_an_event_of_1_mb_is_fine(world: &World) {
@@ -293,23 +388,31 @@ pub(crate) async fn h38_control_characters_are_escaped_wherever_shown(world: &Wo
 
 pub(crate) async fn h39_a_nesting_bomb_is_an_error(world: &World) {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let event = world.created("source/develop/manual/x.zip", Some("v"), "A1", 1);
-    for (function, levels) in [("start-run", 200), ("start-run", 100_000), ("track-run", 100_000)] {
-        let payload = event.to_string().replacen(
-            "\"detail\":{",
-            &format!("\"detail\":{{\"nested\":{},", deep(levels)),
-            1,
-        );
-        let (answer, log) = invoke_raw(world, function, payload.as_bytes()).await;
-        assert!(answer.failed, "{function}, {levels} levels: {answer:?}");
-        assert!(
-            !is_crash(answer.error_type()),
-            "{function}, {levels} levels: {answer:?}, {log}"
-        );
-        assert!(
-            answer.text().contains("recursion limit"),
-            "the error says why: {answer:?}"
-        );
+    // One event of each function, and its function; both hooks get the same.
+    let mut events: BTreeMap<String, String> = BTreeMap::new();
+    for fixture in Fixture::all(world) {
+        let function = fixture.function(|name| world.function(name));
+        let event = fixture.event(&world.installed.source_bucket, &world.installed.pipeline);
+        if let Some(before) = function.strip_suffix("-before-traffic") {
+            events.insert(format!("{before}-after-traffic"), event.to_string());
+        }
+        events.insert(function, event.to_string());
+    }
+    assert_eq!(events.len(), 9, "every function has an event: {events:?}");
+    for (function, event) in &events {
+        for levels in [200, 100_000] {
+            let payload = event.replacen('{', &format!("{{\"nested\":{},", deep(levels)), 1);
+            let answer = hand_over(world, function, payload.as_bytes()).await;
+            assert!(answer.failed, "{function}, {levels} levels: {answer:?}");
+            assert!(
+                !is_crash(answer.error_type()),
+                "{function}, {levels} levels: {answer:?}"
+            );
+            assert!(
+                answer.text().contains("recursion limit"),
+                "the error says why: {answer:?}"
+            );
+        }
     }
     // The same within a message, which is text to the outer JSON.
     for wrap in [through_sns as fn(&Value) -> Value, through_sqs] {
@@ -335,6 +438,22 @@ pub(crate) async fn h39_a_nesting_bomb_is_an_error(world: &World) {
     let answer = world.invoke("start-run", &event).await;
     assert_eq!(answer.error_type(), "NonRetryable", "{answer:?}");
     assert!(answer.text().contains("nested too deeply"), "{answer:?}");
+    // What comes over HTTP nests in a body only, which is text to Lambda.
+    let (asked, ann) = (approvals::ask(world).await, Visitor::new(world));
+    let (cookie, _) = ann.form(&asked.ann).await;
+    let form = deep(5_000);
+    let fields = [("verdict", form.as_str())];
+    let (status, page) = ann.post(&asked.ann, &cookie, ann.origin(), &fields).await;
+    assert_eq!(status, 413, "no form of ours is so large: {page}");
+    let form = deep(500);
+    let fields = [("verdict", form.as_str())];
+    let (status, page) = ann.post(&asked.ann, &cookie, ann.origin(), &fields).await;
+    assert_eq!(status, 400, "{page}");
+    let click = format!(
+        "payload={{\"type\":\"block_actions\",\"actions\":{}}}",
+        deep(50_000)
+    );
+    assert_eq!(send_click(&secrecy::slack_url(world).await, &click).await, 400);
 }
 
 /// Whether a process ended, or a panic was caught, rather than an error reported.

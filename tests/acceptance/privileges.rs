@@ -12,7 +12,7 @@ use crate::transformed::{CONTROL_PLANE, Template};
 use crate::world::World;
 
 /// Granted, and not used by each of those that have it: role (empty: any), action, reason.
-const UNUSED: [(&str, &str, &str); 8] = [
+const UNUSED: [(&str, &str, &str); 7] = [
     (
         "",
         "logs:CreateLogStream",
@@ -25,12 +25,6 @@ const UNUSED: [(&str, &str, &str); 8] = [
         "Lambda itself sends traces with the function's role; there is no X-Ray here",
     ),
     ("", "xray:PutTelemetryRecords", "as above"),
-    (
-        "",
-        "sqs:SendMessage",
-        "Lambda itself hands over what a function failed at for good, with the function's role: no trial takes every \
-         function so far",
-    ),
     (
         "",
         "codedeploy:GetApplicationRevision",
@@ -132,6 +126,13 @@ pub(crate) async fn granted(world: &World) -> Findings {
     findings
 }
 
+/// Used in some runs of the suite and not in others: role, action, reason.
+const SOMETIMES: [(&str, &str, &str); 1] = [(
+    "SweepRole",
+    "sqs:SendMessage",
+    "Lambda hands over a sweep that failed, which only faults of trials beside it bring about",
+)];
+
 /// Whether the roles have what they need and nothing else; says what is amiss.
 pub(crate) fn are_least(findings: &Findings) -> bool {
     let mut amiss = Vec::new();
@@ -149,6 +150,9 @@ pub(crate) fn are_least(findings: &Findings) -> bool {
                 met.insert(at);
                 listed += 1;
             }
+            None if SOMETIMES
+                .iter()
+                .any(|(owner, one, _)| owner == of && one == action) => {}
             None => amiss.push(format!(
                 "{of} is granted {action} on {resource}, and nothing has used it"
             )),

@@ -6,13 +6,13 @@
 //! but to the one person that it was given to?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::approvals::Visitor;
+use crate::fixtures::Fixture;
 use crate::site::{Plan, Site};
 use crate::slack_server::{
     ANN_IN_SLACK, BOT, CHANNEL, SECRET, Server, TEAM, button, click, make_secret, now, send, send_click,
@@ -61,6 +61,11 @@ static SECRECY: OnceCell<Secrecy> = OnceCell::const_new();
 
 async fn secrecy(world: &World) -> &'static Secrecy {
     SECRECY.get_or_init(|| install(world)).await
+}
+
+/// Where clicks are posted to, in the environment.
+pub(crate) async fn slack_url(world: &World) -> String {
+    format!("{}slack", secrecy(world).await.site.answer_url)
 }
 
 async fn install(world: &World) -> Secrecy {
@@ -170,23 +175,9 @@ struct Marked {
 /// Every event that the project has, as often as it has texts, as if it came from this environment.
 fn marked(world: &World, site: &Site) -> Vec<Marked> {
     let mut all = Vec::new();
-    let events = world.running.paths.project.join("events");
-    for (folder, name) in files(&events) {
-        let text = std::fs::read_to_string(events.join(&folder).join(&name)).unwrap();
-        let text = text
-            .replace("111122223333", "123456789012")
-            .replace("eu-central-1", "us-east-1")
-            .replace("lambda-artifacts-staging", "nobody-uploads-here")
-            .replace("lambda-function-staging-pipeline", &site.pipeline)
-            .replace("lambda-function-production-pipeline", &site.pipeline);
-        let event: Value = serde_json::from_str(&text).unwrap();
-        let function = match (folder.as_str(), name.starts_with("pipeline-job")) {
-            ("validate-deployment", true) => site.function("validate-job"),
-            ("validate-deployment", false) => {
-                format!("CodeDeployHook_{}", site.function("before-traffic"))
-            }
-            (folder, _) => site.function(folder),
-        };
+    for fixture in Fixture::all(world) {
+        let event = fixture.event("nobody-uploads-here", &site.pipeline);
+        let function = fixture.function(|name| site.function(name));
         let mut paths = Vec::new();
         texts(&event, "", &mut paths);
         for path in paths {
@@ -194,7 +185,7 @@ fn marked(world: &World, site: &Site) -> Vec<Marked> {
             if let Some(Value::String(text)) = event.pointer_mut(&path) {
                 text.push_str(&marker(all.len()));
             }
-            let place = format!("{folder}/{name} {path}");
+            let place = format!("{} {path}", fixture.file());
             all.push(Marked {
                 function: function.clone(),
                 place,
@@ -203,24 +194,6 @@ fn marked(world: &World, site: &Site) -> Vec<Marked> {
         }
     }
     all
-}
-
-fn files(events: &Path) -> Vec<(String, String)> {
-    let names = |directory: &Path| {
-        let entries = std::fs::read_dir(directory).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    };
-    let folders = names(events).into_iter();
-    folders
-        .flat_map(|folder| {
-            let files = names(&events.join(&folder)).into_iter();
-            files.map(move |file| (folder.clone(), file)).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 pub(crate) async fn h98_what_an_event_carries_is_in_no_log_and_no_metric(world: &World) {
@@ -336,7 +309,7 @@ pub(crate) async fn h98_our_own_secrets_reach_nobody_but_whom_they_are_for(world
     pages.extend([elsewhere, forged, stale, answered, again, of_ben].map(|(_, page)| page));
 
     // Clicks that are not Slack's, somebody else's, and one that counts.
-    let url = format!("{}slack", site.answer_url);
+    let url = slack_url(world).await;
     let full = |change: &dyn Fn(&mut Value)| {
         click(&value, |payload| {
             payload["token"] = json!("a-verification-token");

@@ -6,7 +6,9 @@ use axum::response::Response;
 use http::request::Parts;
 use serde_json::Value;
 use signalbox_local_core::{AwsError, Caller, Engine};
-use signalbox_local_wire::{Decoded, Model, Protocol, check_output, decode, encode, validate};
+use signalbox_local_wire::{
+    Decoded, Model, Protocol, Unlisted, check_output, decode, encode, lists_error, validate,
+};
 use uuid::Uuid;
 
 use crate::cloud::LocalCloud;
@@ -41,8 +43,29 @@ pub(super) async fn handle(
     let outcome = perform(cloud, engine, caller, &model, decoded).await;
     if let Err(error) = &outcome {
         tracing::debug!(service = engine.service(), operation, %error, "refused");
+        note_unlisted(cloud, &model, &operation, error);
     }
     encode(&model, &operation, outcome.as_ref(), protocol, &request_id).map(Body::from)
+}
+
+/// The error goes out as it is, for whoever called to see; the suite fails at its end for every one that AWS could
+/// not give. Faults that a rule injects are answered before an engine is asked, and so never come here.
+fn note_unlisted(cloud: &LocalCloud, model: &Model, operation: &str, error: &AwsError) {
+    if lists_error(model, operation, &error.code) {
+        return;
+    }
+    let service = model.service();
+    tracing::error!(
+        service,
+        operation,
+        code = error.code,
+        "an engine's error is not one that AWS's model lists"
+    );
+    cloud.models().note_unlisted(Unlisted {
+        service: service.to_owned(),
+        operation: operation.to_owned(),
+        code: error.code.clone(),
+    });
 }
 
 async fn perform(

@@ -12,7 +12,7 @@
 //!   and rest-xml (S3) services.
 //!
 //! [`validate`] checks an input against the model's rules in AWS's words, [`check_output`] finds where an
-//! engine's answer leaves the model.
+//! engine's answer leaves the model, and [`lists_error`] whether an engine's error is one of the model's.
 
 mod cbor;
 mod check;
@@ -25,6 +25,7 @@ mod query;
 mod rest;
 mod server;
 mod timestamp;
+mod unlisted;
 mod validate;
 mod xml;
 
@@ -33,5 +34,6 @@ pub use client::{Outgoing, decode_response, encode_request};
 pub use model::{Model, ModelError, Models};
 pub use protocol::Protocol;
 pub use server::{Decoded, decode, encode, operation_name};
+pub use unlisted::{Unlisted, lists_error};
 pub use validate::validate;
 pub use xml::Element;

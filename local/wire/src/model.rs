@@ -11,6 +11,8 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::unlisted::{Seen, Unlisted};
+
 /// A model that cannot be used.
 #[derive(Debug, Error)]
 pub enum ModelError {
@@ -173,6 +175,8 @@ pub(crate) struct Operation {
     pub(crate) http: Http,
     pub(crate) input: Option<ShapeRef>,
     pub(crate) output: Option<ShapeRef>,
+    #[serde(default)]
+    pub(crate) errors: Vec<ShapeRef>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -390,6 +394,7 @@ impl Model {
 pub struct Models {
     data_dir: PathBuf,
     loaded: Mutex<HashMap<String, Arc<Model>>>,
+    unlisted: Seen,
 }
 
 impl Models {
@@ -399,7 +404,22 @@ impl Models {
         Self {
             data_dir: data_dir.to_owned(),
             loaded: Mutex::default(),
+            unlisted: Seen::default(),
         }
+    }
+
+    /// Keeps in mind that a service answered an error that its model does not list ([`lists_error`]), for
+    /// whoever asks at the end: a log line of it is easily overlooked.
+    ///
+    /// [`lists_error`]: crate::lists_error
+    pub fn note_unlisted(&self, one: Unlisted) {
+        self.unlisted.note(one);
+    }
+
+    /// Every answer that was noted so, each once, sorted.
+    #[must_use]
+    pub fn unlisted(&self) -> Vec<Unlisted> {
+        self.unlisted.all()
     }
 
     /// The newest model of a service.

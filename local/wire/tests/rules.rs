@@ -6,7 +6,9 @@ use std::path::Path;
 
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use signalbox_local_wire::{Model, Protocol, check_output, decode, encode, validate};
+use signalbox_local_wire::{
+    Model, Models, Protocol, Unlisted, check_output, decode, encode, lists_error, validate,
+};
 
 fn model() -> Model {
     Model::load(
@@ -20,6 +22,45 @@ fn message(input: &Value) -> String {
     validate(&model(), "PutEntry", input, Protocol::Json { minor: 1 })
         .unwrap_err()
         .message
+}
+
+#[test]
+fn an_error_is_listed_for_its_operation_by_either_name_or_common_to_all() {
+    let model = model();
+    for (operation, code, listed) in [
+        ("PutEntry", "EntryExistsException", true),
+        // The code that `query` answers carry.
+        ("PutEntry", "EntryExists", true),
+        ("PutEntry", "ThrottlingException", true),
+        ("Forget", "AccessDenied", true),
+        // A shape of the model, and no error of this operation.
+        ("Forget", "EntryExistsException", false),
+        ("Forget", "EntryExists", false),
+        ("PutEntry", "EntryLostException", false),
+        // No error at all, though a shape.
+        ("PutEntry", "Kind", false),
+        ("Burn", "EntryExistsException", false),
+    ] {
+        assert_eq!(
+            lists_error(&model, operation, code),
+            listed,
+            "{operation}: {code}"
+        );
+    }
+}
+
+#[test]
+fn what_was_answered_against_the_model_is_remembered_once() {
+    let models = Models::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data"));
+    assert_eq!(models.unlisted(), []);
+    let one = Unlisted {
+        service: "ledgers".to_owned(),
+        operation: "Forget".to_owned(),
+        code: "EntryExistsException".to_owned(),
+    };
+    models.note_unlisted(one.clone());
+    models.note_unlisted(one.clone());
+    assert_eq!(models.unlisted(), [one]);
 }
 
 #[test]

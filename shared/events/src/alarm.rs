@@ -92,6 +92,60 @@ mod tests {
 
     use super::*;
 
+    fn example(text: &str) -> AlarmChange {
+        AlarmChange::parse(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn alarms_whose_configuration_the_ready_made_types_refuse_are_read() {
+        let reason = "Threshold Crossed: 1 out of the last 1 datapoints [42.0 (03/02/26 17:03:00)] was greater \
+                      than the threshold (5.0).";
+        for (text, alarm, state) in [
+            (
+                // Metric math, over a period of a day.
+                include_str!("../../../events/roll-back/metric-math-alarm.json"),
+                "lambda-function-production-errors",
+                "ALARM",
+            ),
+            (
+                include_str!("../../../events/roll-back/composite-without-suppressor.json"),
+                "lambda-function-production-any",
+                "ALARM",
+            ),
+            (
+                include_str!("../../../events/roll-back/back-to-ok.json"),
+                "lambda-function-production-errors",
+                "OK",
+            ),
+        ] {
+            let change = example(text);
+            assert_eq!((change.alarm.as_str(), change.state.as_str()), (alarm, state));
+            // The new state's time, not that of the state before.
+            assert_eq!(
+                change.at.unwrap().to_string(),
+                "2026-02-03T17:04:40.985Z",
+                "{alarm}"
+            );
+            assert_eq!(change.reason, reason, "{alarm}");
+        }
+    }
+
+    #[test]
+    fn what_comes_straight_from_the_alarm_says_the_same() {
+        let straight = example(include_str!(
+            "../../../events/roll-back/straight-from-the-alarm.json"
+        ));
+        let bridged = example(include_str!("../../../events/roll-back/metric-math-alarm.json"));
+        assert_eq!(straight.reason, "5 > 1");
+        assert_eq!(
+            AlarmChange {
+                reason: bridged.reason.clone(),
+                ..straight
+            },
+            bridged
+        );
+    }
+
     #[test]
     fn an_offset_without_a_colon_is_read() {
         let event = json!({"detail": {"alarmName": "errors", "state": {"value": "ALARM", "reason": "1 > 0",

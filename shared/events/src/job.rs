@@ -92,6 +92,47 @@ mod tests {
 
     use super::*;
 
+    fn example(text: &str) -> Asked {
+        Asked::parse(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_example_hooks_are_read() {
+        let expected = Asked::Hook {
+            deployment: DeploymentId::new("d-ABCDEF123").unwrap(),
+            hook_execution: "eyJlbmNyeXB0ZWREYXRhIjoiY0hKbSJ9".to_owned(),
+        };
+        for text in [
+            include_str!("../../../events/validate-deployment/before-traffic.json"),
+            include_str!("../../../events/validate-deployment/hook-with-unknown-fields.json"),
+        ] {
+            assert_eq!(example(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_example_jobs_are_read() {
+        for (text, parameters, continuation) in [
+            (
+                include_str!("../../../events/validate-deployment/pipeline-job.json"),
+                Some("{\"alias\":\"live\"}"),
+                None,
+            ),
+            (
+                include_str!("../../../events/validate-deployment/pipeline-job-continued.json"),
+                None,
+                Some("part-2"),
+            ),
+        ] {
+            let expected = Asked::Job {
+                id: "11111111-abcd-1111-abcd-111111abcdef".to_owned(),
+                parameters: parameters.map(str::to_owned),
+                continuation: continuation.map(str::to_owned),
+            };
+            assert_eq!(example(text), expected);
+        }
+    }
+
     #[test]
     fn a_hook_names_its_deployment_and_execution() {
         let asked =

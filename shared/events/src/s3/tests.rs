@@ -105,6 +105,33 @@ fn a_notification_comes_alone_by_sns_and_by_sqs() {
 }
 
 #[test]
+fn a_queue_subscribed_to_a_topic_brings_what_eventbridge_brings() {
+    let batch = fixture(include_str!(
+        "../../../../events/start-run/notification-by-sns-and-sqs.json"
+    ));
+    let Delivery::Queued(messages) = parse(batch).unwrap() else {
+        panic!()
+    };
+    let [message] = &messages[..] else { panic!() };
+    assert_eq!(message.id, "059f36b4-87a3-44ab-83d2-661975830a7d");
+    let bridged = one(fixture(include_str!(
+        "../../../../events/start-run/object-created.json"
+    )));
+    // A notification does not say whose bucket it is.
+    let expected = Upload {
+        account: None,
+        ..bridged
+    };
+    assert_eq!(message.arrivals.as_deref().unwrap(), [Arrival::Created(expected)]);
+}
+
+#[test]
+fn the_test_event_is_no_upload() {
+    let test = fixture(include_str!("../../../../events/start-run/test-event.json"));
+    assert_eq!(whole(test), [Arrival::Test]);
+}
+
+#[test]
 fn what_is_no_upload_is_told_apart() {
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"});
     assert_eq!(whole(test), [Arrival::Test]);
