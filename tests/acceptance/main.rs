@@ -107,10 +107,6 @@ fn main() -> ExitCode {
         && !conclusion.has_failed()
         && conclusion.num_ignored == 0;
     let is_least = !is_whole || privileges::are_least(&runtime.block_on(privileges::granted(&world)));
-    /*TMP*/
-    if std::env::var_os("DBG_LEAST").is_some() {
-        privileges::are_least(&runtime.block_on(privileges::granted(&world)));
-    }
     let is_of_the_model = conformance::every_error_is_listed(&world);
     runtime.block_on(world.stop());
     if is_least && is_of_the_model {
