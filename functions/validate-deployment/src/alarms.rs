@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_secs(2);
 
 /// Whether the alarms of the deployment's group can see the new version.
 pub(crate) async fn check(app: &App, policy: &Policy, subject: &Subject) -> Result<Finding, Error> {
-    let patience = Instant::now() + Duration::from_secs(u64::from(policy.canary.wait_seconds));
+    let patience = Instant::now() + subject.patience(policy);
     loop {
         let alarms = read(app, subject).await?;
         if !may_settle(&alarms, Timestamp::now()) || Instant::now() + STEP > patience {

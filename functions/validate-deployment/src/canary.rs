@@ -24,7 +24,7 @@ const STEP: Duration = Duration::from_secs(2);
 /// Compares the versions over the traffic since then, once there is enough of it, or the policy's patience is
 /// at its end.
 pub(crate) async fn check(app: &App, policy: &Policy, subject: &Subject, since: Timestamp) -> Finding {
-    let patience = Instant::now() + Duration::from_secs(u64::from(policy.canary.wait_seconds));
+    let patience = Instant::now() + subject.patience(policy);
     loop {
         let (mut new, durations, mut trouble) =
             version(app, policy, subject.new_version(), since, since).await;

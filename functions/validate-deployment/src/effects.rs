@@ -128,6 +128,7 @@ pub(crate) async fn note(app: &App, asked: &Asked, notes: &Notes, invocation: &I
 }
 
 /// What the hook before traffic noted of the same deployment; nothing where there was none.
+#[derive(Default)]
 pub(crate) struct Before {
     /// When it was done: what came later was traffic.
     pub(crate) ended: Option<Timestamp>,

@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 use signalbox_bootstrap::Invocation;
-use signalbox_decision::validation::{Report, Verdict};
+use signalbox_decision::validation::policy::{Inconclusive, Policy};
+use signalbox_decision::validation::{Check, Finding, Report, Verdict};
 use signalbox_events::job::Asked;
 use tracing::{info, warn};
 
@@ -63,16 +64,16 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
 
 /// Gathers and decides.
 async fn judge(app: &App, asked: &Asked, notes: &Notes, invocation: &Invocation) -> Result<Judged, Error> {
-    let policy = match policy(app).await? {
-        Ok(policy) => policy,
-        Err(report) => return Ok(Judged::Verdict(report)),
-    };
     match asked {
         Asked::Job {
             id,
             parameters,
             continuation,
         } => {
+            let policy = match policy(app).await? {
+                Ok(policy) => policy,
+                Err(report) => return Ok(Judged::Verdict(report)),
+            };
             let job = job::Job {
                 id,
                 parameters: parameters.as_deref(),
@@ -82,10 +83,44 @@ async fn judge(app: &App, asked: &Asked, notes: &Notes, invocation: &Invocation)
         }
         Asked::Hook { deployment, .. } => {
             let subject = Subject::of_deployment(app, deployment).await?;
+            let is_rollback = subject.deployment.is_rollback;
+            if is_rollback {
+                notes.hold_nothing_up();
+            }
+            let policy = match sound_policy(app, notes).await? {
+                Ok(policy) => policy,
+                Err(report) => return Ok(Judged::Verdict(report)),
+            };
             measure::all(app, &policy, &subject, notes, invocation).await?;
-            Ok(Judged::Verdict(Report::of(notes.findings(), policy.inconclusive)))
+            let findings = notes.findings();
+            Ok(Judged::Verdict(if is_rollback {
+                Report::of_rollback(findings, policy.inconclusive)
+            } else {
+                Report::of(findings, policy.inconclusive)
+            }))
         }
     }
+}
+
+/// The policy. A rollback must not need a sound one: it is asked what the defaults ask, and the report says so.
+async fn sound_policy(app: &App, notes: &Notes) -> Result<Result<Policy, Report>, Error> {
+    let read = policy(app).await;
+    if !notes.holds_nothing_up() {
+        return read;
+    }
+    let findings = match read {
+        Ok(Ok(policy)) => return Ok(Ok(policy)),
+        Ok(Err(report)) => report.findings,
+        Err(error) => vec![Finding::new(
+            Check::Policy,
+            Verdict::Inconclusive,
+            error.to_string(),
+        )],
+    };
+    for finding in findings {
+        notes.add(finding);
+    }
+    Ok(Ok(Policy::default()))
 }
 
 /// The work's result, within the limit; a panic in it is an error like any.
@@ -118,7 +153,12 @@ async fn conclude(
         }
         Err(error) => {
             warn!(cause = %error, "no verdict could be reached");
-            Report::broken_off(notes.findings(), error.to_string())
+            let report = Report::broken_off(notes.findings(), error.to_string());
+            if notes.holds_nothing_up() {
+                Report::of_rollback(report.findings, Inconclusive::Fail)
+            } else {
+                report
+            }
         }
     };
     effects::note(app, asked, notes, invocation).await;

@@ -9,7 +9,7 @@ use signalbox_decision::validation::{Check, Finding, Report, Verdict};
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::Judged;
-use crate::measure::{Notes, Target, make, read_logs};
+use crate::measure::{Notes, Target, invoke, make, read_logs};
 
 /// The ledger's kind of a job's state.
 const STATE: &str = "validation-job";
@@ -118,7 +118,8 @@ async fn go_on(
     let target = target(app, state.began, state.version.clone());
     let watched = Notes::default();
     watched.excuse(notes.excused());
-    make(app, policy, &target, &[Check::Invocation], &watched).await;
+    // Nothing is warmed up again: a burst at every look would be load, not a watch.
+    watched.add(invoke(app, policy, &target).await.0);
     watched.add(read_logs(app, policy, &target, state.version.as_ref(), &watched).await);
     let report = Report::of(watched.findings(), policy.inconclusive);
     let seconds = invocation.now.duration_since(state.watching_since).as_secs();

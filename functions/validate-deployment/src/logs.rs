@@ -82,31 +82,31 @@ impl<'a> Logs<'a> {
         self.arrived(last).await?;
         let (bad, wanted) = (&rules.must_not_appear, &rules.must_appear);
         let mut missing: Vec<String> = wanted.clone();
-        let mut lines: Vec<FilteredLogEvent> = Vec::new();
+        let (mut counting, mut let_be) = (Vec::new(), 0);
         let words: Vec<&str> = bad.iter().chain(wanted).map(String::as_str).collect();
         if !words.is_empty() {
-            self.read(since, &words, |event, message| {
+            // First, so that lines that do not count are no reason to stop before those that do.
+            let spans = self.spans(since, excused).await?;
+            let read = self.read(since, &words, |event, message| {
                 missing.retain(|word| !message.contains(word.as_str()));
                 if bad.iter().any(|word| message.contains(word.as_str())) {
-                    lines.push(event.clone());
+                    if spans.iter().any(|span| span.holds(event)) {
+                        let_be += 1;
+                    } else if counting.len() < ENOUGH {
+                        counting.push(message.to_owned());
+                    }
                 }
-                lines.len() < ENOUGH + excused.len()
-            })
-            .await?;
+                counting.len() < ENOUGH || !missing.is_empty()
+            });
+            // With so many of them it has failed, whatever the rest of the log holds.
+            let read = read.await;
+            if counting.len() < ENOUGH {
+                read?;
+            }
         }
-        let spans = if lines.is_empty() {
-            Vec::new()
-        } else {
-            self.spans(since, excused).await?
-        };
-        let is_excused = |event: &FilteredLogEvent| spans.iter().any(|span| span.holds(event));
-        let (let_be, counting): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_excused);
         Ok(LogFacts {
-            bad: counting
-                .iter()
-                .filter_map(|event| event.message().map(str::to_owned))
-                .collect(),
-            excused: u64::try_from(let_be.len()).unwrap_or(u64::MAX),
+            bad: counting,
+            excused: let_be,
             missing,
         })
     }

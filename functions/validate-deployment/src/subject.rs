@@ -1,9 +1,13 @@
 //! What is to be validated: read from the deployment itself, never guessed.
 
+use std::time::Duration;
+
 use aws_sdk_codedeploy::types::{AlarmConfiguration, DeploymentInfo, RevisionLocation};
 use jiff::Timestamp;
 use signalbox_bootstrap::aws_failure;
 use signalbox_decision::names::{DeploymentId, VersionNumber};
+use signalbox_decision::rollback::ROLLBACK_MARK;
+use signalbox_decision::validation::policy::Policy;
 use signalbox_decision::validation::preflight::{Deployment, Override};
 use signalbox_events::appspec::AppSpec;
 
@@ -29,6 +33,14 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn new_version(&self) -> &VersionNumber {
         &self.deployment.version
+    }
+
+    /// How long what may still change is waited for. A rollback waits for nothing.
+    pub(crate) fn patience(&self, policy: &Policy) -> Duration {
+        if self.deployment.is_rollback {
+            return Duration::ZERO;
+        }
+        Duration::from_secs(u64::from(policy.canary.wait_seconds))
     }
 
     pub(crate) async fn of_deployment(app: &App, id: &DeploymentId) -> Result<Self, Error> {
@@ -88,13 +100,14 @@ impl Subject {
     }
 }
 
-/// CodeDeploy's and CloudFormation's own rollbacks.
+/// CodeDeploy's, CloudFormation's, and our own.
 fn is_rollback(info: &DeploymentInfo) -> bool {
     let creator = info.creator().map(|creator| creator.as_str()).unwrap_or_default();
+    let description = info.description().unwrap_or_default();
     let of = info
         .rollback_info()
         .and_then(|rollback| rollback.rollback_triggering_deployment_id());
-    of.is_some() || ["codeDeployRollback", "CloudFormationRollback"].contains(&creator)
+    of.is_some() || creator.ends_with("Rollback") || description.starts_with(ROLLBACK_MARK)
 }
 
 /// Who made the deployment, as CodeDeploy tells: the kind of its creator, and what they wrote. Which person

@@ -20,6 +20,8 @@ use signalbox_ledger::Ledger;
 use super::*;
 use crate::app::{Config, Hook};
 
+mod asked;
+
 /// What was sent to AWS: the operation's name and the request.
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
 
@@ -48,10 +50,15 @@ impl HttpConnector for Aws {
 
 fn app(refuses: Option<&'static str>) -> (App, Calls) {
     let calls = Calls::default();
-    let aws = SharedHttpConnector::new(Aws {
+    let aws = Aws {
         calls: Arc::clone(&calls),
         refuses,
-    });
+    };
+    (app_over(aws, Hook::BeforeAllowTraffic), calls)
+}
+
+fn app_over(aws: impl HttpConnector + 'static, hook: Hook) -> App {
+    let aws = SharedHttpConnector::new(aws);
     let sdk = SdkConfig::builder()
         .behavior_version(aws_sdk_codedeploy::config::BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -62,12 +69,12 @@ fn app(refuses: Option<&'static str>) -> (App, Calls) {
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .build();
     let config = Config {
-        hook: Hook::BeforeAllowTraffic,
+        hook,
         function: FunctionName::new("app").unwrap(),
         alias: "live".to_owned(),
         policy_parameter: "/signalbox/test/validation".to_owned(),
     };
-    (App::new(config, Ledger::memory(), &sdk), calls)
+    App::new(config, Ledger::memory(), &sdk)
 }
 
 fn invocation() -> Invocation {

@@ -118,6 +118,54 @@ async fn what_a_bad_request_made_it_log_does_not_count_and_anything_else_does() 
     assert_eq!(facts.bad.len(), 2);
 }
 
+/// Requests that were meant to be refused, each with its bad lines.
+fn refused(requests: usize, lines: usize) -> (Vec<String>, Vec<(i64, String)>) {
+    let ids: Vec<String> = (0..requests).map(|at| format!("bad-{at:03}")).collect();
+    let mut log = Vec::new();
+    for id in &ids {
+        let mut write = |line: String| log.push((i64::try_from(log.len()).unwrap(), line));
+        write(format!("START RequestId: {id} Version: 7"));
+        (0..lines).for_each(|_| write("ERROR invalid request".to_owned()));
+        write(format!("REPORT RequestId: {id}\tDuration: 1 ms"));
+    }
+    (ids, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_real_error_behind_many_lines_of_refused_requests_is_found() {
+    let (ids, mut log) = refused(30, 5);
+    log.push((10_000, "ERROR of a user".to_owned()));
+    let lines: Vec<_> = log.iter().map(|(at, line)| ("7", *at, line.as_str())).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let facts = check(vec![page(&lines, None)], &LogRules::default(), &ids)
+        .await
+        .unwrap();
+    assert_eq!(
+        (facts.bad, facts.excused),
+        (vec!["ERROR of a user".to_owned()], 150)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_appear_is_looked_for_behind_many_bad_lines_as_far_as_is_read() {
+    let rules = LogRules {
+        must_appear: vec!["listening".to_owned()],
+        ..LogRules::default()
+    };
+    let mut lines = vec![("7", 1, "ERROR"); 2 * ENOUGH];
+    let endless = check(vec![page(&lines, Some("more"))], &rules, &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        (endless.bad.len(), endless.missing.len()),
+        (ENOUGH, 1),
+        "bad lines enough need no end of the log"
+    );
+    lines.push(("7", 2, "now listening"));
+    let facts = check(vec![page(&lines, None)], &rules, &[]).await.unwrap();
+    assert_eq!((facts.bad.len(), facts.missing), (ENOUGH, Vec::new()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_must_appear_is_missed() {
     let rules = LogRules {

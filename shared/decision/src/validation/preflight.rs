@@ -8,6 +8,8 @@
 //! deployment overrides (`overrideAlarmConfiguration`) may be red: that is how a fix goes out under a red
 //! alarm, and CodeDeploy keeps the record of it.
 
+mod rollback;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
