@@ -15,6 +15,7 @@ use crate::change::Change;
 use crate::effects;
 use crate::error::Error;
 use crate::gather::{Observed, gather};
+use crate::reports::with_reports;
 
 /// How often a timeline is reconciled anew because another event's invocation saved it meanwhile. A
 /// stage's end and the next one's start bring half a dozen events within a second.
@@ -60,6 +61,7 @@ pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> R
             });
         }
     };
+    let observed = with_reports(app, observed, invocation.now).await?;
     let Changes { after, changed, due } = save(app, &observed, &invocation).await?;
     log(&change, &after);
 
@@ -147,6 +149,8 @@ fn log(change: &Change, timeline: &Timeline) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    mod reports;
 
     #[test]
     fn pauses_grow_differ_and_stay_bounded() {

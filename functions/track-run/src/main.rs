@@ -11,6 +11,7 @@ mod effects;
 mod error;
 mod gather;
 mod handler;
+mod reports;
 
 fn main() -> ExitCode {
     signalbox_bootstrap::run(app::App::start, handler::handle)

@@ -14,6 +14,7 @@ pub mod attempts;
 mod fitting;
 pub mod metric;
 pub mod tell;
+pub mod validated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{DeploymentId, ExecutionId, PipelineName};
 use crate::text::{cut, shown};
 use tell::Due;
+use validated::{Hook, Validation};
 
 /// What a timeline is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -261,6 +263,9 @@ pub struct Timeline {
     pub deployments: BTreeMap<String, Deployment>,
     /// What was rolled back of all that, by the deployment that was undone.
     pub rollbacks: BTreeMap<String, RolledBack>,
+    /// What the validation of the deployments came to, by deployment and hook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub validations: BTreeMap<String, BTreeMap<Hook, Validation>>,
     /// What has been told, by the keys of [`tell::Due`].
     pub told: BTreeSet<String>,
     /// How many of the oldest actions, builds and deployments are not kept; see [`Timeline::shorten`].
@@ -308,6 +313,15 @@ impl Timeline {
             let known = self.rollbacks.entry(id.clone()).or_insert_with(|| seen.clone());
             if *known < *seen {
                 known.clone_from(seen);
+            }
+        }
+        for (id, seen) in &other.validations {
+            let known = self.validations.entry(id.clone()).or_default();
+            for (hook, seen) in seen {
+                let known = known.entry(*hook).or_insert_with(|| seen.clone());
+                if *known > *seen {
+                    known.clone_from(seen);
+                }
             }
         }
         self.told.extend(other.told.iter().cloned());

@@ -29,7 +29,10 @@ impl Timeline {
                 match kind {
                     Kind::Action => drop(self.actions.remove(id)),
                     Kind::Build => drop(self.builds.remove(id)),
-                    Kind::Deployment => drop(self.deployments.remove(id)),
+                    Kind::Deployment => {
+                        self.deployments.remove(id);
+                        self.validations.remove(id);
+                    }
                 }
                 self.dropped = self.dropped.saturating_add(1);
             }

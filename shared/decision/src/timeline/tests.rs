@@ -6,6 +6,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use super::attempts::{Hint, Reading};
 use super::tell::Message;
 use super::*;
+use crate::validation::Verdict;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -308,6 +309,14 @@ fn any_progress() -> impl Strategy<Value = Progress> {
         })
 }
 
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        Just(Verdict::Passed),
+        Just(Verdict::Inconclusive),
+        Just(Verdict::Failed)
+    ]
+}
+
 fn any_timeline() -> impl Strategy<Value = Timeline> {
     let action =
         ("[ab]", any_progress(), proptest::option::of("[xy]")).prop_map(|(name, progress, error)| Action {
@@ -329,6 +338,13 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         action,
         cause: "errors".to_owned(),
     });
+    let validation = (any_verdict(), 0i64..3).prop_map(|(verdict, second)| Validation {
+        at: at(second),
+        verdict,
+        passes: verdict == Verdict::Passed,
+        checks: BTreeMap::new(),
+    });
+    let hook = prop_oneof![Just(Hook::BeforeAllowTraffic), Just(Hook::AfterAllowTraffic)];
     (
         btree_map(1u32..3, any_progress(), 0..3),
         btree_map("[AB]", btree_map(1u32..3, any_progress(), 1..3), 0..3),
@@ -337,9 +353,10 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         btree_set("[kl]", 0..2),
         proptest::option::of("[rs]"),
         btree_map("[de]", rolled_back, 0..2),
+        btree_map("[de]", btree_map(hook, validation, 0..3), 0..2),
     )
         .prop_map(
-            |(run, stages, actions, deployments, told, revision, rollbacks)| Timeline {
+            |(run, stages, actions, deployments, told, revision, rollbacks, validations)| Timeline {
                 revision,
                 run,
                 stages,
@@ -347,6 +364,7 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
                 builds: BTreeMap::new(),
                 deployments,
                 rollbacks,
+                validations,
                 told,
                 ..Timeline::default()
             },
