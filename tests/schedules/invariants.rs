@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use signalbox_decision::approval::Verdict;
 use signalbox_decision::sweep::behind;
 use signalbox_decision::sweep::releases::unheard;
@@ -52,7 +53,10 @@ pub(crate) fn always(aws: &Aws, approvals: &Approvals) -> Verdicts {
     }
     let spoken_of = |undone: &Undone| {
         let created = aws.deployments[undone.deployment].created;
-        undone.red_since.iter().any(|since| *since >= created)
+        // What AWS answers about an alarm may be a millisecond early (`rollback::moments`): one of the very millisecond
+        // before counts as of the deployment.
+        let earliest = created - SignedDuration::from_millis(1);
+        undone.red_since.iter().any(|since| *since >= earliest)
     };
     for undone in aws.stopped.iter().chain(&aws.redeployed) {
         let id = &aws.deployments[undone.deployment].id;
