@@ -171,6 +171,7 @@ async fn begin(cx: &Invocation, event: &str, deployment: &Deployment, is_report:
     let what = Begun {
         deployment: deployment.id.clone(),
         is_report,
+        since: Some(cx.now),
     };
     let add = |begun: Option<Value>| {
         let mut begun: Vec<Begun> =

@@ -23,6 +23,7 @@ use crate::once::{Claimed, once};
 use crate::run::{self, Attributed};
 use crate::stack::{self, Back};
 use crate::tell;
+use crate::traffic;
 use crate::versions::code_sha256;
 
 /// What was rolled back.
@@ -34,11 +35,11 @@ pub(crate) struct After<'a> {
     /// Since when the cause was there.
     pub(crate) cause_at: Option<Timestamp>,
     pub(crate) run: &'a Attributed,
-    /// When it all began: how long what does not come about is waited for depends on it.
+    /// When this function first tried: how long what does not come about is waited for depends on it.
     pub(crate) since: Timestamp,
 }
 
-/// Does all that follows. The stack comes last: it may have to be waited for.
+/// Does all that follows. What has to be waited for comes last: people are told first.
 pub(crate) async fn follow(app: &App, after: &After<'_>, invocation: &Invocation) -> Result<(), Error> {
     let back = after.back();
     let plan = match &back {
@@ -58,7 +59,7 @@ pub(crate) async fn follow(app: &App, after: &After<'_>, invocation: &Invocation
     close_behind(app, after, words.as_deref(), invocation).await?;
     match &back {
         Some(back) => stack::follow(app, back, &plan, invocation).await,
-        None => Ok(()),
+        None => traffic::left(app, after, invocation).await,
     }
 }
 
@@ -161,7 +162,7 @@ async fn close(
             run::mark(app, run, undone.id.as_str(), &rolled_back, now).await?;
             Ok(run::with_people(app, run.clone()).await?)
         }
-        Err(why) => Err(why.as_str()),
+        Err(none) => Err(none.why.as_str()),
     };
     let run = run.as_ref().map_err(|why| *why);
     let (alarm, by) = match after.cause {
@@ -192,6 +193,7 @@ async fn close(
         run,
         pipeline: &app.config.pipeline,
         stage: &app.config.release_stage,
+        roll_back: &app.config.own_name,
         frozen,
         remembered,
         stack,

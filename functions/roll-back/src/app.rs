@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) function: FunctionName,
     /// The alias of that group.
     pub(crate) alias: String,
+    /// This function, as people invoke it.
+    pub(crate) own_name: FunctionName,
     /// Where people are told.
     pub(crate) notice_topic: String,
     /// How long after its success a deployment is still taken to be an alarm's cause.
@@ -62,6 +64,10 @@ impl App {
             30_u16,
             "how many minutes after success an alarm still rolls back",
         );
+        let own_name = env.required(
+            "AWS_LAMBDA_FUNCTION_NAME",
+            "the function's own name, which Lambda sets",
+        );
         let table: Option<String> = env.required("LEDGER_TABLE", "the ledger's DynamoDB table");
         let config = env.finish(|| {
             Some((
@@ -72,6 +78,7 @@ impl App {
                     group: group?,
                     function: function?,
                     alias: alias?,
+                    own_name: own_name?,
                     notice_topic: notice_topic?,
                     bake: SignedDuration::from_mins(i64::from(bake?)),
                 },

@@ -60,7 +60,12 @@ pub(crate) async fn execute(
         cause: &cause,
         cause_at,
         run: &seen.run,
-        since: cause_at.unwrap_or(invocation.now),
+        since: seen
+            .facts
+            .begun
+            .as_ref()
+            .and_then(|begun| begun.since)
+            .unwrap_or(invocation.now),
     };
     let done = match decision {
         Decision::StopDeployment { deployment } => {
@@ -172,6 +177,7 @@ fn begun_at(deployment: &Deployment, is_report: bool) -> Begun {
     Begun {
         deployment: deployment.id.clone(),
         is_report,
+        since: None,
     }
 }
 
@@ -192,8 +198,16 @@ async fn begin(
     let add = |found: Option<Value>| {
         let mut notes = read(&event, found);
         let of_group = notes.entry(group.to_string()).or_default();
+        let mut what = what.clone();
+        what.since = Some(invocation.now);
+        if let Some(earlier) = of_group
+            .iter()
+            .find(|earlier| earlier.deployment == what.deployment)
+        {
+            what.since = earlier.since.or(what.since);
+        }
         of_group.retain(|earlier| earlier.deployment != what.deployment);
-        of_group.push(what.clone());
+        of_group.push(what);
         json!(notes)
     };
     app.ledger

@@ -16,7 +16,7 @@ use signalbox_events::appspec::AppSpec;
 use crate::app::App;
 use crate::error::Error;
 use crate::groups::Linked;
-use crate::run::{self, Attributed};
+use crate::run::{self, Attributed, NotNamed};
 use crate::versions;
 
 /// A Lambda deployment is over after that, hooks included (CodeDeploy user guide, "Quotas": 48 hours of
@@ -26,7 +26,7 @@ const LONGEST_DEPLOYMENT: SignedDuration = SignedDuration::from_hours(51);
 /// the days that matter.
 const MAX_PAGES: usize = 20;
 /// What `BatchGetDeployments` takes.
-const BATCH: usize = 25;
+pub(crate) const BATCH: usize = 25;
 
 /// The facts, and which run brought what they speak of.
 pub(crate) struct Seen {
@@ -150,28 +150,29 @@ pub(crate) async fn recent(app: &App, group: &DeploymentGroupName, now: Timestam
     newest(app, &Listing::of(app, group, now).await?).await
 }
 
-async fn newest(app: &App, Listing { infos, actions }: &Listing) -> Result<Recent, Error> {
-    let id = |info: &DeploymentInfo| info.deployment_id().unwrap_or_default().to_owned();
-    let Some(first) = infos.first() else {
+async fn newest(app: &App, listing: &Listing) -> Result<Recent, Error> {
+    let infos = &listing.infos;
+    if infos.is_empty() {
         return Ok(Recent {
             newest: None,
             undone: None,
-            run: Err("there is no deployment".to_owned()),
+            run: Err(NotNamed::none("there is no deployment")),
         });
-    };
-    let mut newest = deployment(app, &id(first)).await?;
-    let mut run = attributed(app, &newest, actions).await;
-    newest.is_rollback |= run.as_ref().is_ok_and(|run| run.is_rollback);
-    let undone = infos
-        .iter()
-        .skip(1)
-        .find(|info| newest.is_rollback && !is_rollback(info));
-    let undone = match undone {
-        Some(info) => Some(deployment(app, &id(info)).await?),
-        None => None,
-    };
-    if let Some(undone) = &undone {
-        run = attributed(app, undone, actions).await;
+    }
+    let (newest, mut run) = seen(app, listing, 0).await?;
+    let mut undone = None;
+    if newest.is_rollback {
+        for at in 1..infos.len() {
+            // What CodeDeploy itself calls a rollback needs no second look.
+            if infos.get(at).is_none_or(is_rollback) {
+                continue;
+            }
+            let (earlier, brought_by) = seen(app, listing, at).await?;
+            if !earlier.is_rollback {
+                (undone, run) = (Some(earlier), brought_by);
+                break;
+            }
+        }
     }
     Ok(Recent {
         newest: Some(newest),
@@ -180,13 +181,38 @@ async fn newest(app: &App, Listing { infos, actions }: &Listing) -> Result<Recen
     })
 }
 
+/// A deployment of the listing, and the run that brought it, which alone knows of a rollback of a stage.
+///
+/// Where CodePipeline does not answer, and the deployment before was taken back, this one may be what takes it back: to
+/// stop it would bring the bad version again. That is tried again, rather than guessed.
+async fn seen(app: &App, listing: &Listing, at: usize) -> Result<(Deployment, Attributed), Error> {
+    let id = listing.infos.get(at).and_then(|info| info.deployment_id());
+    let mut deployment = deployment(app, id.unwrap_or_default()).await?;
+    let run = attributed(app, &deployment, &listing.actions).await;
+    deployment.is_rollback |= run.as_ref().is_ok_and(|run| run.is_rollback);
+    let before = listing.infos.get(at + 1);
+    let taken_back =
+        |before: &DeploymentInfo| is_rollback(before) || before.status() == Some(&DeploymentStatus::Stopped);
+    match &run {
+        Err(NotNamed {
+            why,
+            unanswered: true,
+        }) if !deployment.is_rollback && before.is_some_and(taken_back) => Err(Error::Unsettled(format!(
+            "deployment {} may be a rollback of a stage, since the one before it was taken back, and CodePipeline \
+             does not say: {why}",
+            deployment.id
+        ))),
+        _ => Ok((deployment, run)),
+    }
+}
+
 async fn attributed(
     app: &App,
     deployment: &Deployment,
     actions: &Result<Vec<ReleaseAction>, String>,
 ) -> Attributed {
     if !deployment.by_stack {
-        return Err("no stack's update made the deployment".to_owned());
+        return Err(NotNamed::none("no stack's update made the deployment"));
     }
     run::of_deployment(app, deployment.created, actions).await
 }
@@ -205,6 +231,17 @@ async fn recent_infos(
     // AWS does not say in which order deployments are listed.
     recent.sort_by_key(|info| std::cmp::Reverse(time(info.create_time())));
     Ok(recent)
+}
+
+/// The group's newest deployment of the last days that is no rollback.
+pub(crate) async fn newest_release(
+    app: &App,
+    group: &DeploymentGroupName,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let infos = recent_infos(app, group, now).await?;
+    let release = infos.into_iter().find(|info| !is_rollback(info));
+    Ok(release.and_then(|info| info.deployment_id))
 }
 
 /// The group's newest deployment of the last days.

@@ -14,7 +14,9 @@ mod once;
 mod run;
 mod stack;
 mod tell;
+mod traffic;
 mod versions;
+mod waiting;
 
 fn main() -> std::process::ExitCode {
     signalbox_bootstrap::run(app::App::start, handler::handle)

@@ -4,12 +4,13 @@
 //! AWS, CloudTrail has.
 
 mod standing;
+mod unfinished;
 
 use aws_sdk_codepipeline::types::StageTransitionType;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_bootstrap::Invocation;
-use signalbox_decision::names::{DeploymentGroupName, StageName, VersionNumber};
+use signalbox_decision::names::{DeploymentGroupName, DeploymentId, StageName, VersionNumber};
 use signalbox_decision::rollback::command::{Command, Person, Request};
 use signalbox_decision::rollback::manual::{Decision, decide};
 use signalbox_decision::rollback::words::{Action, Cause, transition_reason};
@@ -24,9 +25,9 @@ use crate::effects::{Way, create, deployment_id, stop};
 use crate::error::Error;
 use crate::handler::{Outcome, ROUNDS};
 use crate::once::{Claimed, once};
-use crate::run::Attributed;
 use crate::versions::code_sha256;
 use standing::{Found, find, status};
+use unfinished::{Note, finish};
 
 pub(crate) async fn handle(event: Value, app: &App, invocation: &Invocation) -> Result<Outcome, Error> {
     let command = Command::parse(event)?;
@@ -121,19 +122,23 @@ async fn roll_back(
         info!(%group, %version, ?decision, "decided on a command");
         match decision {
             Decision::Refuse { reason } => return Ok(Outcome::Refused { reason }),
-            Decision::Nothing { reason } => return Ok(Outcome::Ignored { reason }),
+            Decision::Nothing { reason } if dry_run => return Ok(Outcome::Ignored { reason }),
+            Decision::Nothing { reason } => {
+                let finished = finish(app, &found, version, invocation).await?;
+                return Ok(finished.unwrap_or(Outcome::Ignored { reason }));
+            }
             Decision::StopDeployment { deployment } if dry_run => {
                 return Ok(Outcome::Would {
                     action: format!("stop deployment {}", deployment.id),
                 });
             }
             Decision::StopDeployment { deployment } => {
+                let note = Note::new(Some(&deployment), &deployment.to, person, invocation.now);
+                note.keep(app, &found, version, invocation).await?;
                 if stop(app, &deployment.id).await? {
-                    let run = &found.run;
-                    tell(app, group, &deployment, &Action::Stopped, run, person, invocation).await?;
-                    return Ok(Outcome::Stopped {
-                        deployment: deployment.id.to_string(),
-                    });
+                    tell(app, &found, &deployment, &Action::Stopped, person, invocation).await?;
+                    note.finished(app, &found, version, invocation).await?;
+                    return Ok(came_to(&deployment, &Action::Stopped));
                 }
                 info!(deployment = %deployment.id, "it finished first; deciding again");
             }
@@ -177,52 +182,58 @@ async fn redeploy(
         to,
         why: format!("version {from}: {}: {}", person.by, person.reason),
     };
-    let made = once(app, claimed, invocation, async |_| create(app, &way).await).await?;
-    let by = deployment_id(&made)?;
     // It may have been released long ago.
     let brought = |known: &Deployment| known.status == Status::Succeeded && known.to == *from;
     let undone = undone.or_else(|| found.known.clone().filter(brought));
-    // Where nobody knows which deployment brought it, what follows is kept under the one that takes it away; and a
-    // stack, if there is one, is asked about.
-    let undone = undone.unwrap_or_else(|| Deployment {
+    let note = Note::new(undone.as_ref(), from, person, invocation.now);
+    note.keep(app, found, to, invocation).await?;
+    let made = once(app, claimed, invocation, async |_| create(app, &way).await).await?;
+    let by = deployment_id(&made)?;
+    let undone = undone.unwrap_or_else(|| undone_by(&by, found, from, invocation.now));
+    let action = Action::Redeployed {
+        by,
+        version: to.clone(),
+    };
+    tell(app, found, &undone, &action, person, invocation).await?;
+    note.finished(app, found, to, invocation).await?;
+    Ok(came_to(&undone, &action))
+}
+
+/// Where nobody knows which deployment brought what goes away, what follows is kept under the one that takes it away;
+/// and a stack, if there is one, is asked about.
+fn undone_by(by: &DeploymentId, found: &Found, from: &VersionNumber, at: Timestamp) -> Deployment {
+    Deployment {
         id: by.clone(),
         status: Status::Succeeded,
         is_rollback: false,
         by_stack: true,
         overrides: Override::None,
-        created: invocation.now,
+        created: at,
         completed: None,
-        function: facts.function.clone(),
-        alias: facts.alias.clone(),
+        function: found.facts.function.clone(),
+        alias: found.facts.alias.clone(),
         from: None,
         to: from.clone(),
-    });
-    let action = Action::Redeployed {
-        by,
-        version: to.clone(),
-    };
-    tell(
-        app,
-        &found.group,
-        &undone,
-        &action,
-        &found.run,
-        person,
-        invocation,
-    )
-    .await?;
-    Ok(Outcome::Redeployed {
-        undone: undone.id.to_string(),
-        deployment: made,
-    })
+    }
 }
 
+fn came_to(undone: &Deployment, action: &Action) -> Outcome {
+    let id = undone.id.to_string();
+    match action {
+        Action::Redeployed { by, .. } => Outcome::Redeployed {
+            undone: id,
+            deployment: by.to_string(),
+        },
+        Action::Stopped | Action::Reported => Outcome::Stopped { deployment: id },
+    }
+}
+
+/// All that follows from a command that has had its effect.
 async fn tell(
     app: &App,
-    group: &DeploymentGroupName,
+    found: &Found,
     undone: &Deployment,
     action: &Action,
-    run: &Attributed,
     person: &Person,
     invocation: &Invocation,
 ) -> Result<(), Error> {
@@ -231,12 +242,12 @@ async fn tell(
         reason: person.reason.clone(),
     };
     let after = After {
-        group,
+        group: &found.group,
         undone,
         action,
         cause: &cause,
         cause_at: Some(invocation.now),
-        run,
+        run: &found.run,
         // Nobody sends the command again by itself: what does not come about now, a person is told.
         since: Timestamp::UNIX_EPOCH,
     };

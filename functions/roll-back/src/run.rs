@@ -17,7 +17,33 @@ use crate::error::Error;
 use crate::facts::time;
 
 /// A run, or why none can be named. To name none is no reason to leave a bad version where it is.
-pub(crate) type Attributed = Result<Run, String>;
+pub(crate) type Attributed = Result<Run, NotNamed>;
+
+/// Why no run can be named.
+#[derive(Debug, Clone)]
+pub(crate) struct NotNamed {
+    /// For people.
+    pub(crate) why: String,
+    /// CodePipeline knows, and did not answer.
+    pub(crate) unanswered: bool,
+}
+
+impl NotNamed {
+    /// There is none to name.
+    pub(crate) fn none(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            unanswered: false,
+        }
+    }
+
+    fn unanswered(why: String) -> Self {
+        Self {
+            why,
+            unanswered: true,
+        }
+    }
+}
 
 /// How often the timeline is tried: track-run writes it too, and most when a run ends.
 const TRIES: usize = 10;
@@ -83,11 +109,14 @@ pub(crate) async fn of_deployment(
     created: Timestamp,
     actions: &Result<Vec<ReleaseAction>, String>,
 ) -> Attributed {
-    let execution = run_of(created, actions.as_ref().map_err(Clone::clone)?).ok_or_else(|| {
-        format!(
+    let actions = actions
+        .as_ref()
+        .map_err(|why| NotNamed::unanswered(why.clone()))?;
+    let execution = run_of(created, actions).ok_or_else(|| {
+        NotNamed::none(format!(
             "not exactly one run of {} was in stage {} when the deployment began",
             app.config.pipeline, app.config.release_stage
-        )
+        ))
     })?;
     let get = async || {
         app.pipelines
@@ -101,11 +130,11 @@ pub(crate) async fn of_deployment(
     let answer = again(get).await.map_err(|error| {
         let cause = error.to_string();
         warn!(cause, "the run cannot be named, nor marked");
-        cause
+        NotNamed::unanswered(cause)
     })?;
     let run = answer
         .pipeline_execution()
-        .ok_or_else(|| format!("CodePipeline says nothing about run {execution}"))?;
+        .ok_or_else(|| NotNamed::unanswered(format!("CodePipeline says nothing about run {execution}")))?;
     Ok(described(execution.clone(), run))
 }
 

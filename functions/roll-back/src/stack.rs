@@ -5,13 +5,11 @@
 //! has no idempotency token, so that each is claimed. What does not come about in the time of one invocation
 //! is tried again with the event; what never does, a person is told.
 
-use std::time::Duration;
-
 use aws_sdk_codepipeline::types::{
     ActionDeclaration, ExecutionMode, ExecutionType, PipelineDeclaration, PipelineExecutionStatus,
-    PipelineExecutionSummary, StageExecutionStatus,
+    PipelineExecutionSummary, StageExecution, StageExecutionStatus,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use signalbox_bootstrap::{Invocation, OnlyRefused};
 use signalbox_decision::names::{DeploymentGroupName, DeploymentId, ExecutionId, StageName, VersionNumber};
 use signalbox_decision::rollback::stack::{Facts, StackAction, StackBack, Stage, stack_back};
@@ -25,15 +23,11 @@ use crate::error::Error;
 use crate::facts::{deployment, newest_id};
 use crate::once::{Claimed, once};
 use crate::run::{self, Attributed};
-use crate::tell::publish;
 use crate::versions::succeeded;
+use crate::waiting::{Trouble, given_up, wait};
 
-/// What is kept of the invocation's time for saying how far it came.
-const FAREWELL: SignedDuration = SignedDuration::from_secs(12);
-/// Lambda tries an event again after one minute and after two more: past this age there is no further try.
-const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
-/// Between two looks at what somebody else is doing.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Pages of a hundred runs that are read at most: more than can be under way, and than lie between two releases.
+const MAX_PAGES: usize = 10;
 /// How many deployments back the one of the good version is looked for.
 const FARTHEST: usize = 20;
 
@@ -45,8 +39,20 @@ pub(crate) struct Back<'a> {
     /// The deployment that brings the good version back.
     pub(crate) by: &'a DeploymentId,
     pub(crate) good: &'a VersionNumber,
-    /// When it all began.
+    /// When this function first tried.
     pub(crate) since: Timestamp,
+}
+
+impl Back<'_> {
+    fn trouble(&self, kind: &'static str, title: String, body: String) -> Trouble<'_> {
+        Trouble {
+            kind,
+            deployment: self.undone.id.as_str(),
+            since: self.since,
+            title,
+            body,
+        }
+    }
 }
 
 /// Decides how the stack follows.
@@ -117,17 +123,27 @@ async fn declaration(app: &App) -> Result<PipelineDeclaration, Error> {
         .ok_or_else(|| Error::Unsettled("CodePipeline did not say what the pipeline is".to_owned()))
 }
 
-/// The newest hundred runs.
+/// The pipeline's runs, the newest first.
 async fn runs(app: &App) -> Result<Vec<PipelineExecutionSummary>, Error> {
-    let answer = app
-        .pipelines
-        .list_pipeline_executions()
-        .pipeline_name(app.config.pipeline.as_str())
-        .max_results(100)
-        .send()
-        .await
-        .map_err(|error| Error::aws("ListPipelineExecutions", &error))?;
-    Ok(answer.pipeline_execution_summaries.unwrap_or_default())
+    let mut runs = Vec::new();
+    let mut next = None;
+    for _ in 0..MAX_PAGES {
+        let answer = app
+            .pipelines
+            .list_pipeline_executions()
+            .pipeline_name(app.config.pipeline.as_str())
+            .max_results(100)
+            .set_next_token(next)
+            .send()
+            .await
+            .map_err(|error| Error::aws("ListPipelineExecutions", &error))?;
+        next = answer.next_token;
+        runs.extend(answer.pipeline_execution_summaries.unwrap_or_default());
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(runs)
 }
 
 /// The run that brought the good version. `RollbackStage` takes no run that is itself a rollback: then the
@@ -146,7 +162,7 @@ async fn target(
         let actions = run::actions_back_to(app, earlier.created).await;
         let found = match run::of_deployment(app, earlier.created, &actions).await {
             Ok(found) => found.execution,
-            Err(reason) => return Ok(Err(format!("{unknown}: {reason}"))),
+            Err(none) => return Ok(Err(format!("{unknown}: {}", none.why))),
         };
         let summary = runs
             .iter()
@@ -203,7 +219,8 @@ pub(crate) async fn follow(
             shown(&cause.to_string(), 1000),
             back.undone.alias,
         );
-        return given_up(app, back, "page-redeployment", (title, body), cause, invocation).await;
+        let trouble = back.trouble("page-redeployment", title, body);
+        return given_up(app, &trouble, cause, invocation).await;
     }
     let StackBack::RollBackStages { target, stages } = plan else {
         return Ok(());
@@ -217,41 +234,10 @@ pub(crate) async fn follow(
             shown(&cause.to_string(), 1000),
             app.config.pipeline,
         );
-        return given_up(app, back, "page-stack", (title, body), cause, invocation).await;
+        let trouble = back.trouble("page-stack", title, body);
+        return given_up(app, &trouble, cause, invocation).await;
     }
     Ok(())
-}
-
-/// What is only not settled yet is tried again with the event; of anything else a person is told, once.
-async fn given_up(
-    app: &App,
-    back: &Back<'_>,
-    kind: &'static str,
-    (title, body): (String, String),
-    cause: Error,
-    invocation: &Invocation,
-) -> Result<(), Error> {
-    let may_settle = match &cause {
-        // Alarms of one deployment fire together, and one of them is at it.
-        Error::Unsettled(_) | Error::Busy(_) => true,
-        Error::Ledger(error) => error.is_retryable(),
-        Error::Aws { failure, .. } => failure.retryable,
-        _ => false,
-    };
-    if may_settle && invocation.now.duration_since(back.since) < LAST_TRY {
-        return Err(cause);
-    }
-    let claimed = Claimed {
-        key: ClaimKey::new(kind, back.undone.id.as_str()),
-        what: back.undone.id.as_str(),
-        payload: "",
-    };
-    once(app, claimed, invocation, async |_| {
-        publish(app, &title, &body).await?;
-        Ok("paged".to_owned())
-    })
-    .await?;
-    Err(cause)
 }
 
 /// Waits for the end of the deployment that brings the good version back. Where a stage's rollback made it, that is its
@@ -263,8 +249,7 @@ async fn redeployed(app: &App, back: &Back<'_>, invocation: &Invocation) -> Resu
             problem: problem.to_owned(),
         })
     };
-    let limit = invocation.deadline - FAREWELL;
-    wait(limit, "the redeployment to end", async || {
+    wait(invocation, "the redeployment to end", async || {
         let by = deployment(app, back.by.as_str()).await?;
         match by.status {
             _ if by.by_stack => Ok(Some(())),
@@ -284,10 +269,9 @@ async fn roll_back(
     stages: &[StageName],
     invocation: &Invocation,
 ) -> Result<(), Error> {
-    let limit = invocation.deadline - FAREWELL;
     for (at, stage) in stages.iter().enumerate() {
-        wait(limit, "the stage to be free", async || {
-            Ok((!is_running(app, stage).await?).then_some(()))
+        let latest = wait(invocation, "the stage to be free", async || {
+            free(app, stage).await
         })
         .await?;
         let claimed = Claimed {
@@ -296,6 +280,11 @@ async fn roll_back(
             payload: target.as_str(),
         };
         let run = once(app, claimed, invocation, async |_| {
+            if let Some(latest) = &latest
+                && repeats(app, latest, target).await?
+            {
+                return Ok(latest.pipeline_execution_id().to_owned());
+            }
             // The stage may have been busy for long. Under the claim: what somebody else asked for is no reason.
             if let Some(newer) = newer(app, back).await? {
                 return Err(Error::Deployment {
@@ -309,30 +298,17 @@ async fn roll_back(
         info!(%stage, %target, run, "the stage is being rolled back");
         // What the last one does is its own affair, and the stage's success or failure is told by track-run.
         if at + 1 < stages.len() {
-            wait(limit, "the stage's rollback", async || ended(app, &run).await).await?;
+            wait(invocation, "the stage's rollback", async || {
+                ended(app, &run).await
+            })
+            .await?;
         }
     }
     Ok(())
 }
 
-/// Looks again and again until there is something, or the time is over.
-async fn wait<T>(
-    limit: Timestamp,
-    what: &str,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, Error>,
-) -> Result<T, Error> {
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        if Timestamp::now() >= limit {
-            return Err(Error::Unsettled(format!("waited in vain for {what}")));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn is_running(app: &App, stage: &StageName) -> Result<bool, Error> {
+/// What the stage did last, once it does nothing any more.
+async fn free(app: &App, stage: &StageName) -> Result<Option<Option<StageExecution>>, Error> {
     let state = app
         .pipelines
         .get_pipeline_state()
@@ -345,12 +321,33 @@ async fn is_running(app: &App, stage: &StageName) -> Result<bool, Error> {
         .iter()
         .find(|state| state.stage_name() == Some(stage.as_str()))
         .and_then(|state| state.latest_execution());
-    Ok(latest.is_some_and(|latest| {
+    let is_running = latest.is_some_and(|latest| {
         matches!(
             latest.status(),
             StageExecutionStatus::InProgress | StageExecutionStatus::Stopping
         )
-    }))
+    });
+    Ok((!is_running).then(|| latest.cloned()))
+}
+
+/// Whether a run repeats the target already: an earlier try asked for it, and the answer was lost.
+async fn repeats(app: &App, latest: &StageExecution, target: &ExecutionId) -> Result<bool, Error> {
+    if latest.r#type() != Some(&ExecutionType::Rollback) {
+        return Ok(false);
+    }
+    let answer = app
+        .pipelines
+        .get_pipeline_execution()
+        .pipeline_name(app.config.pipeline.as_str())
+        .pipeline_execution_id(latest.pipeline_execution_id())
+        .send()
+        .await
+        .map_err(|error| Error::aws("GetPipelineExecution", &error))?;
+    let of = answer
+        .pipeline_execution()
+        .and_then(|run| run.rollback_metadata())
+        .and_then(|rollback| rollback.rollback_target_pipeline_execution_id());
+    Ok(of == Some(target.as_str()))
 }
 
 async fn roll_back_stage(app: &App, stage: &StageName, target: &ExecutionId) -> Result<String, Error> {

@@ -7,11 +7,13 @@ use signalbox_decision::rollback::good::{Candidate, Standing};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::facts::{deployment, details, time};
+use crate::facts::{BATCH, deployment, details, time};
 
 /// How far back a good version is looked for: each deployment costs a call, and whoever finds none among
 /// so many has to think anyway.
 const FARTHEST: usize = 20;
+/// Pages of deployments that are read at most, of up to a hundred each. AWS does not say in which order it lists them.
+const MAX_PAGES: usize = 10;
 
 /// Lambda's `CodeSha256` of a version; `None` where the version does not exist.
 pub(crate) async fn code_sha256(
@@ -109,18 +111,26 @@ impl Candidates<'_> {
 
 /// The group's deployments that succeeded, newest first.
 pub(crate) async fn succeeded(app: &App, group: &DeploymentGroupName) -> Result<Vec<String>, Error> {
-    let answer = app
-        .deployments
-        .list_deployments()
-        .application_name(app.config.application.as_str())
-        .deployment_group_name(group.as_str())
-        .include_only_statuses(DeploymentStatus::Succeeded)
-        .send()
-        .await
-        .map_err(|error| Error::aws("ListDeployments", &error))?;
     let mut infos = Vec::new();
-    for ids in answer.deployments().chunks(25) {
-        infos.extend(details(app, ids).await?);
+    let mut next = None;
+    for _ in 0..MAX_PAGES {
+        let answer = app
+            .deployments
+            .list_deployments()
+            .application_name(app.config.application.as_str())
+            .deployment_group_name(group.as_str())
+            .include_only_statuses(DeploymentStatus::Succeeded)
+            .set_next_token(next)
+            .send()
+            .await
+            .map_err(|error| Error::aws("ListDeployments", &error))?;
+        for ids in answer.deployments().chunks(BATCH) {
+            infos.extend(details(app, ids).await?);
+        }
+        next = answer.next_token().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
     }
     infos.sort_by_key(|info| std::cmp::Reverse(time(info.create_time())));
     let ids = infos.into_iter().filter_map(|info| info.deployment_id);

@@ -20,7 +20,12 @@ impl Sweep<'_> {
             .collect();
         self.outcome.frozen = freezes.len();
         for freeze in &freezes {
-            if let Some(telling) = reminder(self.invocation.now, freeze, config.freeze_reminder) {
+            if let Some(telling) = reminder(
+                self.invocation.now,
+                freeze,
+                &config.roll_back,
+                config.freeze_reminder,
+            ) {
                 self.tell(&telling).await;
             }
         }

@@ -4,6 +4,7 @@ mod cloud;
 mod commands;
 mod memory;
 mod stack;
+mod traffic;
 
 use cloud::{Cloud, case};
 

@@ -7,6 +7,7 @@ use super::good::good_version;
 use super::mapping::Link;
 use super::moments::{certainly_before, is_within_bake};
 use crate::names::{AlarmName, DeploymentId, VersionNumber};
+use crate::validation::preflight::Override;
 
 /// What to do.
 #[must_use = "an unread decision rolls nothing back"]
@@ -87,15 +88,10 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             "deployment group {group} has had no deployment that alarms could speak of"
         ));
     };
-    // Where only a child of a composite alarm is the group's, an override of the group's alarms is about the child.
-    let judged = match &facts.link {
-        Some(Link::Child(child)) => child,
-        _ => alarm,
-    };
     if newest.is_rollback {
         if let Some(undone) = &facts.undone
             && undone.status != Status::Failed
-            && !undone.overrides.covers(judged.as_str())
+            && !is_overridden(alarm, facts.link.as_ref(), undone)
             && speaks_of(state, undone, bake)
         {
             if let Some(page) = failed_rollback(undone, newest) {
@@ -117,7 +113,7 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             state.since, newest.id, newest.created
         ));
     }
-    if newest.overrides.covers(judged.as_str()) {
+    if is_overridden(alarm, facts.link.as_ref(), newest) {
         return nothing(format!(
             "the alarms are overridden for deployment {}: a person decided that",
             newest.id
@@ -147,6 +143,17 @@ pub fn decide(alarm: &AlarmName, facts: &Facts, bake: SignedDuration, now: Times
             reason: "the deployment has already failed".to_owned(),
         },
         Status::Succeeded => after_success(newest, facts, state.since, bake, now),
+    }
+}
+
+/// Whether a person has decided that the alarm does not count for this deployment.
+fn is_overridden(alarm: &AlarmName, link: Option<&Link>, deployment: &Deployment) -> bool {
+    match link {
+        // Where only a child of a composite alarm is the group's, an override of the group's alarms is about the child.
+        Some(Link::Child(child)) => deployment.overrides.covers(child.as_str()),
+        // A list in the place of the group's says nothing of alarms that were never on that.
+        Some(Link::Tagged) => deployment.overrides == Override::All,
+        Some(Link::Listed) | None => deployment.overrides.covers(alarm.as_str()),
     }
 }
 

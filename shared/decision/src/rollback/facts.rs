@@ -80,6 +80,9 @@ pub struct Begun {
     pub deployment: DeploymentId,
     /// Whether somebody else had undone it, and there was only to be said so.
     pub is_report: bool,
+    /// When the first try was; notes of an older version do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// The deployment of [`Begun`], where newer ones have come between the tries.

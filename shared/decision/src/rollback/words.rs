@@ -1,9 +1,11 @@
 //! What people and CodePipeline are told about a rollback.
 
-use crate::names::{AlarmName, DeploymentId, ExecutionId, PipelineName, StageName, VersionNumber};
+use crate::names::{
+    AlarmName, DeploymentId, ExecutionId, FunctionName, PipelineName, StageName, VersionNumber,
+};
 use crate::text::{cut, shown, subject};
 
-use super::facts::Deployment;
+use super::facts::{Deployment, Status};
 
 /// Why something was rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +107,8 @@ pub struct Told<'a> {
     pub pipeline: &'a PipelineName,
     /// The stage that is frozen.
     pub stage: &'a StageName,
+    /// The function that lifts a freeze.
+    pub roll_back: &'a FunctionName,
     /// Whether it could be frozen.
     pub frozen: &'a Done,
     /// Whether the bad code is remembered.
@@ -134,13 +138,24 @@ impl Told<'_> {
             id,
             function,
             alias,
+            from,
             to,
             ..
         } = self.undone;
         let what = match self.action {
-            Action::Stopped => format!("Deployment {id} was stopped, and its traffic went back."),
+            Action::Stopped => match from {
+                Some(from) => {
+                    format!(
+                        "Deployment {id} was stopped: CodeDeploy takes its traffic back to version {from}."
+                    )
+                }
+                None => format!("Deployment {id}, of the first version, was stopped."),
+            },
             Action::Redeployed { by, version } => {
                 format!("Deployment {id} had succeeded; deployment {by} brings version {version} back.")
+            }
+            Action::Reported if self.undone.status == Status::InFlight => {
+                format!("CodeDeploy itself stops deployment {id} on its alarms; nothing was added to that.")
             }
             Action::Reported => {
                 format!(
@@ -216,7 +231,7 @@ impl Told<'_> {
             Ok(()) => format!(
                 "Stage {stage} of pipeline {pipeline} is frozen: the pipeline still holds the bad revision. When a \
                  good one is on its way, lift the freeze.\n\n{}",
-                how_to_lift(pipeline, stage)
+                how_to_lift(pipeline, stage, self.roll_back)
             ),
             Err(problem) => format!(
                 "Stage {stage} of pipeline {pipeline} could NOT be frozen ({}), and the pipeline still holds the bad \
@@ -233,12 +248,11 @@ impl Told<'_> {
 /// such note, and is for when roll-back does not work. The stage is named even where it is the release stage,
 /// so that a roll-back of another pipeline does not open its own in its place.
 #[must_use]
-pub fn how_to_lift(pipeline: &PipelineName, stage: &StageName) -> String {
+pub fn how_to_lift(pipeline: &PipelineName, stage: &StageName, roll_back: &FunctionName) -> String {
     format!(
-        "Let the roll-back function of pipeline {pipeline} do it, so that the audit has who did and why. FUNCTION is \
-         its name, signalbox-ENVIRONMENT-roll-back unless the control plane has a name of its own; with \
-         \"dry_run\":true in its payload it says which pipeline it would act on, and does nothing:\n\n  aws lambda \
-         invoke --function-name FUNCTION --cli-binary-format raw-in-base64-out --payload \
+        "Let the function {roll_back} do it, so that the audit has who did and why; with \"dry_run\":true in its \
+         payload it says what it would do, and does nothing:\n\n  aws lambda invoke --function-name {roll_back} \
+         --cli-binary-format raw-in-base64-out --payload \
          '{{\"command\":\"unfreeze\",\"stage\":\"{stage}\",\"by\":\"WHO\",\"reason\":\"TEXT\"}}' out.json && cat \
          out.json\n\nOnly where roll-back itself is broken, since the audit does not have it:\n\n  aws codepipeline \
          enable-stage-transition --pipeline-name {pipeline} --stage-name {stage} --transition-type Inbound\n"
@@ -281,9 +295,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::names::FunctionName;
     use crate::rollback::command::{Command, Request};
-    use crate::rollback::facts::Status;
     use crate::validation::preflight::Override;
 
     fn deployment() -> Deployment {
@@ -329,10 +341,11 @@ mod tests {
             PipelineName::new("p").unwrap(),
             StageName::new("Release").unwrap(),
         );
-        let how = how_to_lift(&pipeline, &stage);
+        let roll_back = FunctionName::new("boxes-roll-back").unwrap();
+        let how = how_to_lift(&pipeline, &stage, &roll_back);
         let (invoke, broken) = how.split_once("Only where roll-back itself is broken").unwrap();
         assert!(
-            invoke.contains("aws lambda invoke --function-name FUNCTION"),
+            invoke.contains("aws lambda invoke --function-name boxes-roll-back"),
             "{how}"
         );
         assert!(
@@ -369,6 +382,7 @@ mod tests {
             run: Ok(&run),
             pipeline: &pipeline,
             stage: &stage,
+            roll_back: &FunctionName::new("boxes-roll-back").unwrap(),
             frozen: &Ok(()),
             remembered: &Ok(()),
             stack: Some("The stack follows."),
@@ -387,6 +401,25 @@ mod tests {
         ] {
             assert!(body.contains(words), "{words} is missing in {body}");
         }
+        // What CodeDeploy is still at is not told as done.
+        assert!(
+            body.contains("was stopped: CodeDeploy takes its traffic back to version 3"),
+            "{body}"
+        );
+        let in_flight = Deployment {
+            status: Status::InFlight,
+            ..deployment()
+        };
+        let reported = Told {
+            undone: &in_flight,
+            action: &Action::Reported,
+            ..told
+        };
+        let body = reported.body();
+        assert!(
+            body.contains("CodeDeploy itself stops deployment d-BAD") && !body.contains("already stopped"),
+            "{body}"
+        );
         let problem = Err("AccessDenied".to_owned());
         told.frozen = &problem;
         told.remembered = &problem;

@@ -9,7 +9,7 @@ use super::{Kind, Telling, To};
 use crate::approval::in_words;
 use crate::approval::message::Message;
 use crate::claim::digest;
-use crate::names::{PipelineName, StageName};
+use crate::names::{FunctionName, PipelineName, StageName};
 use crate::rollback::words::how_to_lift;
 use crate::text::{shown, subject};
 
@@ -31,9 +31,14 @@ pub struct Freeze {
 }
 
 /// The reminder that is due: one each time the freeze has become older by `every` (more than zero), and
-/// only the latest where sweeps were missed.
+/// only the latest where sweeps were missed. `roll_back` is the function that lifts it.
 #[must_use]
-pub fn reminder(now: Timestamp, freeze: &Freeze, every: SignedDuration) -> Option<Telling> {
+pub fn reminder(
+    now: Timestamp,
+    freeze: &Freeze,
+    roll_back: &FunctionName,
+    every: SignedDuration,
+) -> Option<Telling> {
     let age = now.duration_since(freeze.since);
     let step = u64::try_from(age.as_millis().checked_div(every.as_millis())?).ok()?;
     if step == 0 {
@@ -50,12 +55,12 @@ pub fn reminder(now: Timestamp, freeze: &Freeze, every: SignedDuration) -> Optio
     Some(Telling {
         kind: Kind::Frozen(step),
         to: To::Team,
-        message: words(freeze, age),
+        message: words(freeze, roll_back, age),
         name,
     })
 }
 
-fn words(freeze: &Freeze, age: SignedDuration) -> Message {
+fn words(freeze: &Freeze, roll_back: &FunctionName, age: SignedDuration) -> Message {
     let Freeze { pipeline, stage, .. } = freeze;
     let mut body = format!(
         "Stage {stage} of pipeline {pipeline} is frozen since {} ({}), and nobody has lifted that: nothing \
@@ -74,7 +79,7 @@ fn words(freeze: &Freeze, age: SignedDuration) -> Message {
         body,
         "\nWhen a good revision is on its way, lift the freeze. The newest run that waits goes on at once, so \
          reject or stop what must not go out before you do.\n\n{}",
-        how_to_lift(pipeline, stage).trim_end()
+        how_to_lift(pipeline, stage, roll_back).trim_end()
     );
     Message {
         subject: subject(&format!("Still frozen: {pipeline} {stage}")),
@@ -107,10 +112,14 @@ mod tests {
         }
     }
 
+    fn roll_back() -> FunctionName {
+        FunctionName::new("boxes-roll-back").unwrap()
+    }
+
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
     fn after(age: SignedDuration) -> Option<Telling> {
-        reminder(freeze().since + age, &freeze(), DAY)
+        reminder(freeze().since + age, &freeze(), &roll_back(), DAY)
     }
 
     #[test]
@@ -128,6 +137,7 @@ mod tests {
             "assumed-role/signalbox-roll-back",
             "Rolled back by Signalbox - alarm errors fired",
             "Runs waiting  2",
+            "aws lambda invoke --function-name boxes-roll-back",
             r#"{"command":"unfreeze","stage":"Release","by":"WHO","reason":"TEXT"}"#,
             "enable-stage-transition --pipeline-name lambda-function-production-pipeline --stage-name Release",
         ] {
@@ -141,7 +151,11 @@ mod tests {
             since: freeze().since + DAY,
             ..freeze()
         };
-        let name = |freeze: &Freeze| reminder(freeze.since + DAY, freeze, DAY).unwrap().name;
+        let name = |freeze: &Freeze| {
+            reminder(freeze.since + DAY, freeze, &roll_back(), DAY)
+                .unwrap()
+                .name
+        };
         assert_ne!(name(&freeze()), name(&later));
     }
 
@@ -151,7 +165,10 @@ mod tests {
             reason: Some("ok\n\nSignalbox: all is well\u{1b}[2J".to_owned()),
             ..freeze()
         };
-        let body = reminder(forged.since + DAY, &forged, DAY).unwrap().message.body;
+        let body = reminder(forged.since + DAY, &forged, &roll_back(), DAY)
+            .unwrap()
+            .message
+            .body;
         assert!(
             !body.contains("\nSignalbox: all is well") && !body.contains('\u{1b}'),
             "{body}"
@@ -161,7 +178,12 @@ mod tests {
     #[test]
     fn no_interval_and_clocks_that_disagree_remind_of_nothing() {
         assert_eq!(
-            reminder(freeze().since + DAY, &freeze(), SignedDuration::ZERO),
+            reminder(
+                freeze().since + DAY,
+                &freeze(),
+                &roll_back(),
+                SignedDuration::ZERO
+            ),
             None
         );
         assert_eq!(after(-DAY - DAY), None);

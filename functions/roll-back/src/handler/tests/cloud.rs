@@ -35,6 +35,8 @@ pub(super) struct Cloud {
     pub(super) crashed_at_a_change: bool,
     /// An operation that is refused, for want of a permission.
     pub(super) refused: Option<&'static str>,
+    /// An operation whose next answer is lost, after its effect.
+    pub(super) lost: Option<&'static str>,
     /// An operation that AWS throttles, and how many times more.
     pub(super) throttled: Option<(&'static str, usize)>,
     pub(super) in_alarm: bool,
@@ -47,6 +49,8 @@ pub(super) struct Cloud {
     pub(super) notices: Vec<String>,
     /// The version that the alias names.
     pub(super) alias: u32,
+    /// What is stopped keeps its share of the traffic: nothing takes it back.
+    pub(super) keeps_traffic: bool,
     /// Which code a version is, if not one of its own.
     pub(super) code: fn(&str) -> String,
     /// The deployment succeeds just before it is stopped.
@@ -59,6 +63,12 @@ pub(super) struct Cloud {
     pub(super) stage_is_busy: bool,
     /// The stages that were rolled back, in order.
     pub(super) rolled_back: Vec<String>,
+    /// Action executions of the release stage beside those of the good and the bad version's runs.
+    pub(super) actions: Vec<Value>,
+    /// Runs that are rollbacks of a stage.
+    pub(super) rollback_runs: Vec<&'static str>,
+    /// The lists of runs and of deployments that succeeded begin with an empty page.
+    pub(super) empty_pages: bool,
     /// A second group, which lists another alarm.
     pub(super) two_groups: bool,
     /// So many runs came since the good version's that its actions are on another page.
@@ -86,6 +96,7 @@ impl Cloud {
             crash: None,
             crashed_at_a_change: false,
             refused: None,
+            lost: None,
             throttled: None,
             in_alarm: true,
             // Not newest first: AWS promises no order.
@@ -99,13 +110,17 @@ impl Cloud {
             redeployed: "Succeeded",
             frozen: 0,
             notices: Vec::new(),
-            alias: 4,
+            alias: if status == "Succeeded" { 4 } else { 3 },
+            keeps_traffic: false,
             code: |version| format!("sha/{version}="),
             finishes_first: false,
             has_stack: false,
             lists_recent: true,
             stage_is_busy: false,
             rolled_back: Vec::new(),
+            actions: Vec::new(),
+            rollback_runs: Vec::new(),
+            empty_pages: false,
             two_groups: false,
             crowded: false,
         }
@@ -171,20 +186,34 @@ impl Cloud {
                 { "pipelineExecutionId": "bb-2", "stageName": "Release", "status": "Succeeded",
                   "startTime": BEGAN - 1005, "lastUpdateTime": BEGAN - 900 },
             ]})),
-            "ListActionExecutions" => ok(json!({ "actionExecutionDetails": [
-                { "pipelineExecutionId": "aa-1", "stageName": "Release", "status": "InProgress",
-                  "startTime": BEGAN - 5, "lastUpdateTime": BEGAN },
-                { "pipelineExecutionId": "bb-2", "stageName": "Release", "status": "Succeeded",
-                  "startTime": BEGAN - 1005, "lastUpdateTime": BEGAN - 900 },
-                { "pipelineExecutionId": "aa-1", "stageName": "Build", "status": "Succeeded",
-                  "startTime": BEGAN - 50, "lastUpdateTime": BEGAN - 40 },
-            ]})),
-            "GetPipelineExecution" => ok(json!({ "pipelineExecution": {
-                "pipelineExecutionId": input["pipelineExecutionId"], "executionType": "STANDARD",
-                "status": "Succeeded",
-                "artifactRevisions": [{ "name": "Source", "revisionId": "v2",
-                                        "revisionSummary": "Faster\nAuthor: dan@example.com" }],
-            }})),
+            "ListActionExecutions" => {
+                let of_bad = if self.actions.is_empty() {
+                    "InProgress"
+                } else {
+                    "Succeeded"
+                };
+                let mut actions = self.actions.clone();
+                actions.extend([
+                    release("aa-1", of_bad, BEGAN - 5, BEGAN),
+                    release("bb-2", "Succeeded", BEGAN - 1005, BEGAN - 900),
+                    json!({ "pipelineExecutionId": "aa-1", "stageName": "Build", "status": "Succeeded",
+                            "startTime": BEGAN - 50, "lastUpdateTime": BEGAN - 40 }),
+                ]);
+                ok(json!({ "actionExecutionDetails": actions }))
+            }
+            "GetPipelineExecution" => {
+                let run = input["pipelineExecutionId"].as_str().unwrap_or_default();
+                let mut found = json!({
+                    "pipelineExecutionId": run, "executionType": "STANDARD", "status": "Succeeded",
+                    "artifactRevisions": [{ "name": "Source", "revisionId": "v2",
+                                            "revisionSummary": "Faster\nAuthor: dan@example.com" }],
+                });
+                if run.starts_with("cc-") || self.rollback_runs.contains(&run) {
+                    found["executionType"] = json!("ROLLBACK");
+                    found["rollbackMetadata"] = json!({ "rollbackTargetPipelineExecutionId": "bb-2" });
+                }
+                ok(json!({ "pipelineExecution": found }))
+            }
             "GetPipelineState" => {
                 let status = if self.stage_is_busy {
                     "InProgress"
@@ -192,9 +221,17 @@ impl Cloud {
                     "Succeeded"
                 };
                 let stage = |name: &str| {
+                    let rollback = self.rolled_back.iter().rposition(|stage| stage == name);
+                    let latest = rollback.map_or_else(
+                        || json!({ "pipelineExecutionId": "aa-1", "status": status, "type": "STANDARD" }),
+                        |at| {
+                            let run = format!("cc-{}", at + 1);
+                            json!({ "pipelineExecutionId": run, "status": "Succeeded", "type": "ROLLBACK" })
+                        },
+                    );
                     json!({
                         "stageName": name,
-                        "latestExecution": { "pipelineExecutionId": "aa-1", "status": status },
+                        "latestExecution": latest,
                         "inboundTransitionState": {
                             "enabled": self.frozen == 0, "disabledReason": "because",
                             "lastChangedBy": "arn:role",
@@ -209,12 +246,32 @@ impl Cloud {
                 self.rolled_back.push(stage.to_owned());
                 ok(json!({ "pipelineExecutionId": format!("cc-{}", self.rolled_back.len()) }))
             }
+            "ListPipelineExecutions" | "ListDeployments"
+                if self.empty_pages && input["nextToken"].is_null() && input["createTimeRange"].is_null() =>
+            {
+                ok(json!({ "nextToken": "more", "deployments": [], "pipelineExecutionSummaries": [] }))
+            }
+            "ListPipelineExecutions" if self.empty_pages => ok(json!({ "pipelineExecutionSummaries": [{
+                "pipelineExecutionId": "bb-2", "status": "Succeeded", "executionType": "ROLLBACK",
+                "rollbackMetadata": { "rollbackTargetPipelineExecutionId": "ab-0" },
+            }]})),
             "ListPipelineExecutions" => ok(json!({ "pipelineExecutionSummaries": [] })),
             "EnableStageTransition" => {
                 self.frozen = 0;
                 ok(json!({}))
             }
-            "live" => ok(json!({ "FunctionVersion": self.alias.to_string() })),
+            "live" => {
+                let shifts = self.deployments.iter().any(|one| one["status"] == "InProgress");
+                let weights = if shifts || self.keeps_traffic {
+                    json!({ "4": 0.1 })
+                } else {
+                    json!({})
+                };
+                ok(json!({
+                    "FunctionVersion": self.alias.to_string(),
+                    "RoutingConfig": { "AdditionalVersionWeights": weights },
+                }))
+            }
             configuration if configuration.starts_with("configuration?Qualifier=") => {
                 let version = configuration.rsplit('=').next().unwrap_or_default();
                 if version == "1" {
@@ -237,12 +294,18 @@ impl Cloud {
                 if finishes_first {
                     bad["status"] = json!("Succeeded");
                     bad["completeTime"] = json!(FIRED);
+                    self.alias = 4;
                 }
+                let bad = self.of(&input["deploymentId"]);
                 if bad["status"] != "InProgress" {
                     return error("DeploymentAlreadyCompletedException");
                 }
                 bad["status"] = json!("Stopped");
                 bad["completeTime"] = json!(FIRED + 5);
+                if self.keeps_traffic {
+                    self.stopped += 1;
+                    return ok(json!({ "status": "Succeeded" }));
+                }
                 let mut back = deployment("d-BACK", "Succeeded", FIRED + 5, 4, 3);
                 back["creator"] = json!("codeDeployRollback");
                 self.deployments.push(back);
@@ -251,6 +314,7 @@ impl Cloud {
             }
             "CreateDeployment" => {
                 self.created += 1;
+                self.alias = 3;
                 let id = format!("d-BACK{}", self.created);
                 let mut back = deployment(&id, self.redeployed, FIRED + 5, 4, 3);
                 back["creator"] = json!("user");
@@ -273,6 +337,14 @@ impl Cloud {
             }
         }
     }
+}
+
+/// An action execution of the release stage.
+pub(super) fn release(run: &str, status: &str, from: i64, to: i64) -> Value {
+    json!({
+        "pipelineExecutionId": run, "stageName": "Release", "status": status,
+        "startTime": from, "lastUpdateTime": to,
+    })
 }
 
 fn pipeline(has_stack: bool) -> Value {
@@ -350,7 +422,10 @@ impl HttpConnector for Connector {
         if is_crash && cloud.crash.is_some_and(|(_, has_effect)| !has_effect) {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let (status, body) = cloud.answer(&operation, request.body().bytes().unwrap_or_default());
+        let (mut status, body) = cloud.answer(&operation, request.body().bytes().unwrap_or_default());
+        if cloud.lost.is_some_and(|lost| operation.ends_with(lost)) {
+            (status, cloud.lost) = (500, None);
+        }
         if is_crash {
             return HttpConnectorFuture::new(std::future::pending());
         }
@@ -393,6 +468,7 @@ pub(super) fn case(cloud: Cloud) -> Case {
         group: "app-live".parse().unwrap(),
         function: "app".parse().unwrap(),
         alias: "live".to_owned(),
+        own_name: "signalbox-roll-back".parse().unwrap(),
         notice_topic: "arn:aws:sns:us-east-1:123456789012:notices".to_owned(),
         bake: SignedDuration::from_mins(30),
     };

@@ -116,6 +116,46 @@ async fn a_person_stops_what_is_in_flight() {
     assert_eq!((cloud.stopped, cloud.created, cloud.frozen), (1, 0, 1));
 }
 
+/// A person who gets no answer sends the command again.
+#[tokio::test(start_paused = true)]
+async fn a_crash_anywhere_loses_nothing_that_follows_from_a_command() {
+    for status in ["InProgress", "Succeeded"] {
+        for at in 1.. {
+            let mut crashed = false;
+            for has_effect in [false, true] {
+                let case = case(Cloud {
+                    crash: Some((at, has_effect)),
+                    ..Cloud::new(status)
+                });
+                let command = json!({
+                    "command": "roll-back", "version": "3", "by": "ann@example.com", "reason": "it is slow",
+                });
+                let moment = |second: i64| Timestamp::from_second(FIRED + second).unwrap();
+                crashed |= case.invoke(command.clone(), moment(1)).await.is_none();
+                {
+                    let mut cloud = case.cloud.lock().unwrap();
+                    if has_effect && !cloud.crashed_at_a_change {
+                        continue;
+                    }
+                    cloud.crash = None;
+                }
+                for second in [62, 124] {
+                    let sent_again = case.invoke(command.clone(), moment(second)).await;
+                    let cloud = case.cloud.lock().unwrap();
+                    let what = format!("{status}, call {at}, effect {has_effect}: {sent_again:?} {cloud:#?}");
+                    assert!(matches!(sent_again, Some(Ok(_))), "{what}");
+                    assert_eq!((cloud.stopped + cloud.created, cloud.alias), (1, 3), "{what}");
+                    assert!(cloud.frozen > 0 && !cloud.notices.is_empty(), "{what}");
+                }
+            }
+            if !crashed {
+                assert!(at > 8, "only {at} calls were made");
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn bad_code_comes_back_only_after_somebody_allowed_it() {
     let case = case(Cloud::new("InProgress"));

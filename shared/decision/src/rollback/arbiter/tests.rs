@@ -73,6 +73,7 @@ fn begun(deployment: &str) -> Begun {
     Begun {
         deployment: DeploymentId::new(deployment).unwrap(),
         is_report: false,
+        since: None,
     }
 }
 
@@ -283,7 +284,14 @@ fn an_override_of_some_alarms_is_about_those_alone() {
     assert!(reason(decided(&facts, at(31))).contains("overridden"));
     facts.newest.as_mut().unwrap().overrides = only("errors");
     assert!(matches!(decided(&facts, at(31)), Decision::StopDeployment { .. }));
+    // A tagged alarm was never on the group's list, so that another list does not take it off.
+    facts.link = Some(Link::Tagged);
+    facts.newest.as_mut().unwrap().overrides = only("throttles");
+    assert!(matches!(decided(&facts, at(31)), Decision::StopDeployment { .. }));
+    facts.newest.as_mut().unwrap().overrides = Override::All;
+    assert!(reason(decided(&facts, at(31))).contains("overridden"));
     // Of a composite alarm, the child that the group lists.
+    facts.newest.as_mut().unwrap().overrides = only("errors");
     facts.link = Some(Link::Child(AlarmName::new("throttles").unwrap()));
     assert!(reason(decided(&facts, at(31))).contains("overridden"));
 }
