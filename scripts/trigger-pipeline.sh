@@ -18,4 +18,9 @@ fi
 
 # DIR is meant from where the caller stands, so cargo is told where the project is instead of going there.
 project=$(cd "$(dirname "$0")/.." && pwd)
+if [ ! -f "$project/Cargo.toml" ]; then
+    echo "signalbox is not on the PATH, and this is no checkout to build it from: run" >&2
+    echo "\`cargo install --path cli\` in a checkout once, on this machine or on one like it" >&2
+    exit 2
+fi
 exec cargo run --quiet --manifest-path "$project/Cargo.toml" --bin signalbox -- trigger "$@"

@@ -134,6 +134,11 @@ impl Place {
     pub(crate) fn own(&self, part: &str) -> String {
         format!("{}-{part}", self.stack())
     }
+
+    /// A parameter of Signalbox's own stack.
+    pub(crate) fn parameter(&self, part: &str) -> String {
+        format!("/{}/{}/{part}", self.control_plane.name(), self.environment)
+    }
 }
 
 /// Where packages go.
@@ -224,6 +229,10 @@ mod tests {
             ..given
         };
         assert_eq!(orders.ledger_table(), "orders-staging-ledger");
+        assert_eq!(
+            orders.parameter("approval-policy"),
+            "/orders/staging/approval-policy"
+        );
     }
 
     #[test]

@@ -171,6 +171,35 @@ fn every_help_names_the_exit_codes_and_the_long_one_has_examples() {
 }
 
 #[test]
+fn the_doctors_long_help_lists_what_it_looks_at() {
+    let help = written(&signalbox(&["doctor", "--help"], &[]));
+    for (check, words) in [
+        ("functions", "can run"),
+        ("hook-names", "CodeDeploy may call"),
+        ("bucket-versions", "versions"),
+        ("bucket-events", "EventBridge"),
+        ("rules", "dead-letter queue"),
+        ("alarm-dimensions", "Lambda really emits"),
+        ("deployment-group", "under names that reach roll-back"),
+        ("keys", "CloudWatch may use that of the alerts"),
+        ("secrets", "value"),
+        ("ledger", "restored"),
+        ("approval-policy", "valid"),
+        ("subscriptions", "notices and alerts"),
+        ("pipeline", "polls"),
+        ("clock", "AWS's"),
+    ] {
+        let listed = help
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{check} ")));
+        assert!(
+            listed.is_some_and(|line| line.contains(words)),
+            "{check}, {words}: {help}"
+        );
+    }
+}
+
+#[test]
 fn a_dry_run_lists_what_would_be_packed_and_needs_no_cloud() {
     let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     for (name, content) in [("index.js", "1"), (".env", "SECRET=1"), ("a.pem", "1")] {

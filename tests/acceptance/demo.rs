@@ -1,13 +1,26 @@
 //! The newcomer's demo: it does its whole job, it ends at once, it says what went wrong.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::process::descendants;
+use crate::approvals::Visitor;
+use crate::process::{Process, descendants};
 use crate::program::{DEMO, END, Started, nothing_is_left, work_dir};
 use crate::world::{World, until};
+
+/// The stages of a run that went out.
+const RELEASED: [&str; 6] = [
+    "Source",
+    "Build",
+    "Deploy",
+    "Approval",
+    "Release",
+    "IntegrationTest",
+];
 
 pub(crate) async fn ctrl_c_in_the_middle_of_the_demo_leaves_nothing(world: &World) {
     let binaries = world.running.paths.binaries.to_str().unwrap();
@@ -125,43 +138,95 @@ fn check_run(run: &Value, status: &str, stages: &[&str]) {
     }
 }
 
-pub(crate) async fn the_demo_does_its_whole_job_and_says_so_as_json(world: &World) {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("summary.json");
-    let binaries = world.running.paths.binaries.to_str().unwrap();
-    let arguments = [
-        "demo",
-        "--scenario",
-        "all",
-        "--functions",
-        binaries,
-        "--json",
-        file.to_str().unwrap(),
-    ];
-    let mut started = Started::new(world, &arguments).await;
-    let status = started.ended(DEMO).await;
-    assert_eq!(status.code(), Some(0), "{}", started.said());
-    let summary: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+/// A demo that runs to its end.
+struct Demo {
+    started: Started,
+    url: String,
+    processes: Vec<Process>,
+    work_dir: PathBuf,
+    summary: TempDir,
+}
 
+impl Demo {
+    async fn start(world: &World, options: &[&str]) -> Self {
+        let summary = tempfile::tempdir().unwrap();
+        let file = summary.path().join("summary.json");
+        let binaries = world.running.paths.binaries.to_str().unwrap();
+        let always = ["demo", "--functions", binaries, "--json", file.to_str().unwrap()];
+        let mut started = Started::new(world, &[&always, options].concat()).await;
+        let url = started.url().await;
+        let processes = descendants(started.pid());
+        let work_dir = work_dir(&processes);
+        Self {
+            started,
+            url,
+            processes,
+            work_dir,
+            summary,
+        }
+    }
+
+    /// Answers the request for approval as a person does: opens the page that the demo shows, and sends its form.
+    async fn approve_by_hand(&mut self, world: &World) {
+        self.started.after("Your turn: open this page in a browser").await;
+        // It follows the link.
+        self.started.after("opening it decides nothing").await;
+        let said = self.started.said();
+        let is_link = |line: &&str| line.starts_with(&self.url) && line.contains("/a/");
+        let link = said.lines().find(is_link);
+        let link = link.unwrap_or_else(|| panic!("no line is a link alone:\n{said}"));
+        let person = Visitor::new(world);
+        let (cookie, nonce) = person.form(link).await;
+        let said = self.started.said();
+        assert!(!said.contains("Approval succeeded"), "nobody has decided: {said}");
+        let fields = [("verdict", "approve"), ("nonce", nonce.as_str())];
+        let (status, text) = person.post(link, &cookie, &self.url, &fields).await;
+        assert_eq!(status, 200, "{text}");
+    }
+
+    /// It ends well and leaves nothing; answers its summary and what it said.
+    async fn ended(&mut self) -> (Value, String) {
+        let status = self.started.ended(DEMO).await;
+        let said = self.started.said();
+        assert_eq!(status.code(), Some(0), "{said}");
+        let soon = Duration::from_millis(500);
+        nothing_is_left(&self.processes, &self.work_dir, &self.url, soon).await;
+        assert!(!self.work_dir.exists(), "the work directory is left");
+        let summary = std::fs::read(self.summary.path().join("summary.json")).unwrap();
+        (serde_json::from_slice(&summary).unwrap(), said)
+    }
+}
+
+/// Each has a port, a work directory and a cloud of its own, and the person answers one of them only.
+pub(crate) async fn the_demo_does_its_whole_job_beside_another_that_waits_for_a_person(world: &World) {
+    let options = ["--manual", "--scenario", "release", "--scale", "60"];
+    let (mut demo, mut manual) = tokio::join!(
+        Demo::start(world, &["--scenario", "all"]),
+        Demo::start(world, &options)
+    );
+    assert_ne!(demo.url, manual.url);
+    assert_ne!(demo.work_dir, manual.work_dir);
+    let by_hand = async {
+        manual.approve_by_hand(world).await;
+        manual.ended().await
+    };
+    let ((summary, said), (by_hand, said_by_hand)) = tokio::join!(demo.ended(), by_hand);
+    check_whole(&summary, &said);
+    let runs = by_hand["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "{by_hand}");
+    check_run(&runs[0], "Succeeded", &RELEASED);
+    assert!(by_hand["rollback"].is_null(), "{by_hand}");
+    let by_itself = "approved over the page's form";
+    assert!(said.contains(by_itself), "{said}");
+    assert!(!said_by_hand.contains(by_itself), "{said_by_hand}");
+}
+
+/// That a good version went out and a bad one came back.
+fn check_whole(summary: &Value, said: &str) {
     let runs = summary["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 2, "{summary}");
-    check_run(
-        &runs[0],
-        "Succeeded",
-        &[
-            "Source",
-            "Build",
-            "Deploy",
-            "Approval",
-            "Release",
-            "IntegrationTest",
-        ],
-    );
-    check_run(
-        &runs[1],
-        "Failed",
-        &["Source", "Build", "Deploy", "Approval", "Release"],
-    );
+    check_run(&runs[0], "Succeeded", &RELEASED);
+    check_run(&runs[1], "Failed", &RELEASED[..5]);
     let statuses: Vec<_> = runs[1]["stages"]
         .as_array()
         .unwrap()
@@ -193,8 +258,8 @@ pub(crate) async fn the_demo_does_its_whole_job_and_says_so_as_json(world: &Worl
     );
     let at = |name: &str| text(rollback, name).parse::<jiff::Timestamp>().unwrap();
     let latency = at("stopped_at").as_millisecond() - at("alarm_at").as_millisecond();
-    let said = rollback["latency_ms"].as_i64().unwrap();
-    assert!(latency >= 0 && (latency - said).abs() <= 1000, "{rollback}");
+    let told = rollback["latency_ms"].as_i64().unwrap();
+    assert!(latency >= 0 && (latency - told).abs() <= 1000, "{rollback}");
 
     let functions = summary["functions"].as_array().unwrap();
     let function = |name: &str| {
@@ -228,7 +293,6 @@ pub(crate) async fn the_demo_does_its_whole_job_and_says_so_as_json(world: &Worl
     for run in runs {
         assert_eq!(text(run, "trigger"), "upload", "{run}");
     }
-    let said = started.said();
     assert!(said.contains("with a weight of 10 % version"), "{said}");
     assert!(said.contains("scans: npm audit: "), "{said}");
 }

@@ -300,7 +300,7 @@ fn trials(runtime: &Runtime, lazy: &Lazy) -> Vec<Trial> {
             a_summary_that_cannot_be_written_is_said_before_anything_starts,
             ctrl_c_in_the_middle_of_the_demo_leaves_nothing,
             a_demo_that_fails_names_step_cause_and_log_and_stays_where_it_is_told_to,
-            the_demo_does_its_whole_job_and_says_so_as_json,
+            the_demo_does_its_whole_job_beside_another_that_waits_for_a_person,
         },
         approvals::{
             h41_get_and_head_never_decide, h42_a_form_decides_once, h43_a_replay_is_told_by_whom_and_when,

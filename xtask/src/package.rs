@@ -24,8 +24,8 @@ pub(crate) struct Options {
     /// Another target than this machine's own, such as aarch64-unknown-linux-gnu; it must be installed.
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
-    /// Also writes an archive to release: the template, the zips, their bills of materials, the Terraform
-    /// configuration, and SHA256SUMS over all of it.
+    /// Also writes an archive to release: the templates, the zips, their bills of materials, the Terraform
+    /// configuration, the sample application, the documents, and SHA256SUMS over all of it.
     #[arg(long, value_name = "FILE.tar.gz", conflicts_with = "functions")]
     archive: Option<PathBuf>,
     /// Prints the result as JSON instead of a table.

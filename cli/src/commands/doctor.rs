@@ -4,6 +4,7 @@
 mod alarms;
 mod approval;
 mod bucket;
+mod check;
 mod clock;
 mod finding;
 mod functions;
@@ -19,6 +20,7 @@ use clap::Args;
 use serde::Serialize;
 use signalbox_decision::start::Branch;
 
+use self::check::Check;
 use self::finding::{Finding, Verdict};
 use self::functions::Deployed;
 use crate::access::{Access, Cloud};
@@ -30,16 +32,7 @@ use crate::output::{print, print_json};
 #[derive(Debug, Args)]
 #[command(
     after_help = EXIT_CODES,
-    after_long_help = help("Examples:
-  signalbox doctor production
-  signalbox doctor production --control-plane orders
-  signalbox doctor staging --json | jq '.findings[] | select(.verdict != \"sound\")'
-
-It looks at the source bucket (versions, events, key), the functions and what may invoke them, the rules and their \
-targets, the names of the deployment's hooks, what the alarms watch, keys, secrets, the ledger's table, the approval \
-policy and the approvers' subscriptions, the pipeline, and this machine's clock. It reads only: it needs the \
-permissions of the managed policy ReadOnlyAccess, or what a finding names. Exit code 7: something is wrong; 1: nothing \
-is known to be wrong, but not everything could be looked at.")
+    after_long_help = long_help()
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -60,6 +53,22 @@ pub(crate) struct Arguments {
     verbose: bool,
     #[command(flatten)]
     access: Access,
+}
+
+fn long_help() -> String {
+    let checks = Check::listed();
+    help(&format!(
+        "Examples:
+  signalbox doctor production
+  signalbox doctor production --control-plane orders
+  signalbox doctor staging --json | jq '.findings[] | select(.verdict != \"sound\")'
+
+What it looks at, by the names of its findings:
+{checks}
+
+It reads only: it needs the permissions of the managed policy ReadOnlyAccess, or what a finding names. Exit code 7: \
+         something is wrong; 1: nothing is known to be wrong, but not everything could be looked at."
+    ))
 }
 
 /// What the checks share.
@@ -167,10 +176,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_weighs_more_than_what_is_unknown() {
-        let sound = Finding::sound("a", "b", "c");
-        let unknown = Finding::unknown("a", "b", "c");
-        let wrong = Finding::wrong("a", "b", "c", "mend it");
-        let doubtful = Finding::doubtful("a", "b", "c", "look");
+        let sound = Finding::sound(Check::Clock, "b", "c");
+        let unknown = Finding::unknown(Check::Clock, "b", "c");
+        let wrong = Finding::wrong(Check::Clock, "b", "c", "mend it");
+        let doubtful = Finding::doubtful(Check::Clock, "b", "c", "look");
         assert_eq!(exit(&[sound.clone(), doubtful]), Exit::Done);
         assert_eq!(exit(&[sound, unknown.clone()]), Exit::Refused);
         assert_eq!(exit(&[unknown, wrong]), Exit::Unwell);

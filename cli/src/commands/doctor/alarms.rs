@@ -9,11 +9,12 @@ use aws_sdk_codedeploy::types::{AutoRollbackEvent, DeploymentGroupInfo};
 use signalbox_bootstrap::{AwsFailure, aws_failure};
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 use super::functions::HOOK_PREFIX;
 
-const CHECK: &str = "alarm-dimensions";
-const GROUP: &str = "deployment-group";
+const CHECK: Check = Check::AlarmDimensions;
+const GROUP: Check = Check::DeploymentGroup;
 
 pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let application = patient.application();
@@ -191,13 +192,17 @@ fn of_hooks(group: &DeploymentGroupInfo) -> Vec<Finding> {
         .unwrap_or_default();
     let of_hook = |hook: String| {
         if hook.starts_with(HOOK_PREFIX) {
-            Finding::sound("hook-names", hook, "the newest deployment's hook may be called")
+            Finding::sound(
+                Check::HookNames,
+                hook,
+                "the newest deployment's hook may be called",
+            )
         } else {
             let text = "it is a hook of the newest deployment, and CodeDeploy's managed role may not call a function \
                         of this name";
             let fix =
                 format!("Name it {HOOK_PREFIX}…, or allow CodeDeploy's role lambda:InvokeFunction on it.");
-            Finding::wrong("hook-names", hook, text, fix)
+            Finding::wrong(Check::HookNames, hook, text, fix)
         }
     };
     hooks(text).into_iter().map(of_hook).collect()

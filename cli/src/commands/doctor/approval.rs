@@ -7,12 +7,13 @@ use signalbox_bootstrap::{AwsFailure, aws_failure};
 use signalbox_decision::approval::policy::Policy;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 use super::stack::Standing;
 use crate::output::line;
 
-const POLICY: &str = "approval-policy";
-const SUBSCRIPTIONS: &str = "subscriptions";
+const POLICY: Check = Check::ApprovalPolicy;
+const SUBSCRIPTIONS: Check = Check::Subscriptions;
 
 /// What people are told by the topic of notices.
 const NOTICES: &str = "what happens";
@@ -34,7 +35,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let named = patient
         .deployed
         .variable("request-approval", "APPROVAL_POLICY_PARAMETER");
-    let name = named.unwrap_or_else(|| format!("/signalbox/{environment}/approval-policy"));
+    let name = named.unwrap_or_else(|| patient.place.parameter("approval-policy"));
     let answer = aws_sdk_ssm::Client::new(patient.cloud.sdk())
         .get_parameter()
         .name(&name)

@@ -4,10 +4,11 @@ use aws_sdk_s3::types::BucketVersioningStatus;
 use signalbox_bootstrap::aws_failure;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 
-const VERSIONS: &str = "bucket-versions";
-const EVENTS: &str = "bucket-events";
+const VERSIONS: Check = Check::BucketVersions;
+const EVENTS: Check = Check::BucketEvents;
 
 pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let (s3, bucket) = (patient.cloud.s3(), patient.bucket.as_str());

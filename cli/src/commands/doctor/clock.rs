@@ -10,10 +10,11 @@ use aws_smithy_types::config_bag::ConfigBag;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 use crate::output::duration;
 
-const CHECK: &str = "clock";
+const CHECK: Check = Check::Clock;
 /// Signatures hold for five minutes; a machine that is one minute off is on its way there.
 const DOUBTFUL: SignedDuration = SignedDuration::from_secs(60);
 /// AWS refuses from here on.

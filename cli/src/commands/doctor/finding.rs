@@ -3,6 +3,8 @@
 use serde::Serialize;
 use signalbox_bootstrap::AwsFailure;
 
+use super::check::Check;
+
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +23,8 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Finding {
-    /// Which check, by a stable name.
-    pub(super) check: &'static str,
+    /// Which check.
+    pub(super) check: Check,
     /// What was looked at.
     pub(super) subject: String,
     /// How it is.
@@ -35,7 +37,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn sound(check: &'static str, subject: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(super) fn sound(check: Check, subject: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             check,
             subject: subject.into(),
@@ -45,7 +47,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn unknown(check: &'static str, subject: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(super) fn unknown(check: Check, subject: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             verdict: Verdict::Unknown,
             ..Self::sound(check, subject, text)
@@ -53,7 +55,7 @@ impl Finding {
     }
 
     pub(super) fn wrong(
-        check: &'static str,
+        check: Check,
         subject: impl Into<String>,
         text: impl Into<String>,
         fix: impl Into<String>,
@@ -66,7 +68,7 @@ impl Finding {
     }
 
     pub(super) fn doubtful(
-        check: &'static str,
+        check: Check,
         subject: impl Into<String>,
         text: impl Into<String>,
         fix: impl Into<String>,
@@ -79,7 +81,7 @@ impl Finding {
 
     /// What a failed call tells: that it is not there, or that it could not be looked at.
     pub(super) fn failed(
-        check: &'static str,
+        check: Check,
         subject: impl Into<String>,
         failure: &AwsFailure,
         fix: impl Into<String>,
@@ -109,13 +111,13 @@ mod tests {
             refused: true,
         };
         for code in ["NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound"] {
-            let found = Finding::failed("c", "s", &failure(code), "make it");
+            let found = Finding::failed(Check::Ledger, "s", &failure(code), "make it");
             assert_eq!(
                 (found.verdict, found.fix.as_deref()),
                 (Verdict::Wrong, Some("make it"))
             );
         }
-        let found = Finding::failed("c", "s", &failure("AccessDeniedException"), "make it");
+        let found = Finding::failed(Check::Ledger, "s", &failure("AccessDeniedException"), "make it");
         assert_eq!((found.verdict, found.fix), (Verdict::Unknown, None));
         assert_eq!(found.text, "AccessDeniedException: m");
     }

@@ -7,6 +7,7 @@ use aws_sdk_lambda::types::{LastUpdateStatus, State};
 use futures::future::join_all;
 use signalbox_bootstrap::aws_failure;
 
+use super::check::Check;
 use super::finding::Finding;
 use super::stack::{Function, Template};
 use crate::access::Cloud;
@@ -62,7 +63,7 @@ pub(super) async fn check(cloud: &Cloud, template: &Template) -> (Deployed, Vec<
 }
 
 async fn look(client: &Client, function: &Function) -> (Option<Found>, Vec<Finding>) {
-    const CHECK: &str = "functions";
+    const CHECK: Check = Check::Functions;
     let name = function.name.as_str();
     let answer = client
         .get_function_configuration()
@@ -107,10 +108,14 @@ async fn look(client: &Client, function: &Function) -> (Option<Found>, Vec<Findi
 
 fn of_hook(name: &str, hook: &str) -> Finding {
     if name.starts_with(HOOK_PREFIX) {
-        Finding::sound("hook-names", name, format!("CodeDeploy may call it as {hook}"))
+        Finding::sound(
+            Check::HookNames,
+            name,
+            format!("CodeDeploy may call it as {hook}"),
+        )
     } else {
         Finding::wrong(
-            "hook-names",
+            Check::HookNames,
             name,
             format!(
                 "it is the hook {hook}, and CodeDeploy's managed role may not call a function of this name"

@@ -6,10 +6,11 @@ use serde_json::Value;
 use signalbox_bootstrap::{AwsFailure, aws_failure};
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 use super::stack::Standing;
 
-const CHECK: &str = "keys";
+const CHECK: Check = Check::Keys;
 
 /// The service that publishes what alarms say.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html>

@@ -5,9 +5,10 @@ use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TableDescription, Table
 use signalbox_bootstrap::aws_failure;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 
-const CHECK: &str = "ledger";
+const CHECK: Check = Check::Ledger;
 
 pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let named = patient.deployed.variable("start-run", "LEDGER_TABLE");

@@ -6,9 +6,11 @@ use aws_sdk_codepipeline::types::{ActionCategory, ActionDeclaration, PipelineDec
 use signalbox_bootstrap::aws_failure;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
+use super::stack::Standing;
 
-const CHECK: &str = "pipeline";
+const CHECK: Check = Check::Pipeline;
 
 pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let name = patient.pipeline.as_str();
@@ -42,6 +44,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
             .deployed
             .variable("request-approval", "APPROVAL_TIMEOUT_MINUTES")
             .and_then(|minutes| minutes.parse().ok()),
+        answered: answered(patient).await,
     };
     let mut findings = judge(declaration, &expected);
     if findings.is_empty() {
@@ -59,14 +62,27 @@ struct Expected {
     branch: Option<String>,
     release_stage: Option<String>,
     timeout_minutes: Option<i32>,
+    /// Stage and action whose approval may be answered; `*` is any.
+    answered: Option<(String, String)>,
+}
+
+/// As the stack was told. Where it cannot be asked, other findings say so.
+async fn answered(patient: &Patient<'_>) -> Option<(String, String)> {
+    let parameters = Standing::read(patient).await.ok()?.parameters;
+    let named = |name: &str| parameters.get(name).cloned();
+    Some((named("ApprovalStageName")?, named("ApprovalActionName")?))
 }
 
 fn judge(pipeline: &PipelineDeclaration, expected: &Expected) -> Vec<Finding> {
     let name = pipeline.name();
     let wrong = |text: String, fix: String| Finding::wrong(CHECK, name, text, fix);
-    let actions = || pipeline.stages().iter().flat_map(|stage| stage.actions());
+    let staged = || {
+        let stages = pipeline.stages().iter();
+        stages.flat_map(|stage| stage.actions().iter().map(move |action| (stage.name(), action)))
+    };
+    let mut actions = staged().map(|(_, action)| action);
     let mut findings = Vec::new();
-    match actions().find(|action| action.name() == expected.source_action) {
+    match actions.find(|action| action.name() == expected.source_action) {
         Some(source) => findings.extend(of_source(name, source, expected)),
         None => findings.push(wrong(
             format!("it has no source action {}", expected.source_action),
@@ -81,11 +97,24 @@ fn judge(pipeline: &PipelineDeclaration, expected: &Expected) -> Vec<Finding> {
             "Give the stack's parameter ReleaseStageName the stage's name.".to_owned(),
         ));
     }
-    let approvals = actions().filter(|action| {
+    let approvals = staged().filter(|(_, action)| {
         let kind = action.action_type_id();
         kind.is_some_and(|kind| kind.category() == &ActionCategory::Approval)
     });
-    for action in approvals {
+    for (stage, action) in approvals {
+        let fits = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+        if let Some((of_stage, of_action)) = &expected.answered
+            && !(fits(of_stage, stage) && fits(of_action, action.name()))
+        {
+            findings.push(wrong(
+                format!(
+                    "an answer to its approval {stage}/{} would be refused: only {of_stage}/{of_action} may be answered",
+                    action.name()
+                ),
+                "Give the stack's parameters ApprovalStageName and ApprovalActionName the names, or * for several."
+                    .to_owned(),
+            ));
+        }
         // Seven days, where the action says nothing.
         let waits = action.timeout_in_minutes().unwrap_or(10_080);
         if let Some(minutes) = expected.timeout_minutes.filter(|minutes| *minutes != waits) {
@@ -165,6 +194,7 @@ mod tests {
             branch: Some("main".to_owned()),
             release_stage: Some("Release".to_owned()),
             timeout_minutes: Some(10_080),
+            answered: Some(("*".to_owned(), "Approve".to_owned())),
         }
     }
 
@@ -249,5 +279,16 @@ mod tests {
             [Verdict::Wrong, Verdict::Wrong, Verdict::Doubtful],
             "{found:?}"
         );
+        for (stage, action) in [("Approval", "*"), ("*", "Sign")] {
+            let other = Expected {
+                answered: Some((stage.to_owned(), action.to_owned())),
+                ..expected()
+            };
+            let found = judge(&pipeline(&SOUND), &other);
+            assert!(
+                found.len() == 1 && found[0].text.contains("Release/Approve would be refused"),
+                "{found:?}"
+            );
+        }
     }
 }

@@ -54,14 +54,15 @@ fn styled(verdict: Verdict) -> (Style, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::Check;
     use super::*;
 
     #[test]
     fn what_is_wrong_comes_first_with_its_fix() {
         let findings = [
-            Finding::sound("ledger", "t", "it can be reached"),
-            Finding::doubtful("clock", "this machine", "it is off", "sync it"),
-            Finding::wrong("bucket-events", "b\u{1b}", "it is silent", "aws s3api …"),
+            Finding::sound(Check::Ledger, "t", "it can be reached"),
+            Finding::doubtful(Check::Clock, "this machine", "it is off", "sync it"),
+            Finding::wrong(Check::BucketEvents, "b\u{1b}", "it is silent", "aws s3api …"),
         ];
         let plain = |verbose| anstream::adapter::strip_str(&text("staging", &findings, verbose)).to_string();
         assert_eq!(

@@ -6,10 +6,11 @@ use serde_json::Value;
 use signalbox_bootstrap::aws_failure;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 use super::stack::{Function, Rule, Template};
 
-const CHECK: &str = "rules";
+const CHECK: Check = Check::Rules;
 
 /// A rule as it is.
 #[derive(Debug, Clone)]

@@ -4,9 +4,10 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use signalbox_bootstrap::aws_failure;
 
 use super::Patient;
+use super::check::Check;
 use super::finding::Finding;
 
-const CHECK: &str = "secrets";
+const CHECK: Check = Check::Secrets;
 
 pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let named = patient
