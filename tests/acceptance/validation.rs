@@ -255,6 +255,12 @@ pub(crate) async fn a_job_of_the_pipeline_watches_over_several_calls_and_then_re
         .await;
         assert_eq!(action["status"], status, "{action:#}");
         assert!(action.to_string().contains(words), "{words}: {action:#}");
+        // The run's timeline finds the report by what CodePipeline lists.
+        let job = action.pointer("/output/executionResult/externalExecutionId");
+        let job = job.and_then(Value::as_str).unwrap_or_default();
+        let report = site.report(job, "Job").await;
+        let passed = report["report"]["verdict"] == "passed";
+        assert_eq!(passed, status == "Succeeded", "{report:#}");
     }
 }
 

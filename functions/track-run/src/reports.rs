@@ -1,14 +1,13 @@
-//! What validate-deployment measured, from the ledger into the timeline.
+//! What validate-deployment measured, from the ledger into the timeline: in the hooks of deployments, and in jobs of the
+//! pipeline.
 //!
-//! It writes its report after it has told CodeDeploy, so that the deployment's last event may be here first: every event
-//! of the run looks again, until the reports are there.
-
-use std::collections::BTreeMap;
+//! It writes its report before it tells AWS, and what the telling came to afterwards. An event may come in between, or before
+//! CodePipeline lists what a job has told it: every event of the run looks again, until the reports are there.
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use signalbox_decision::timeline::validated::{Hook, Validation};
-use signalbox_decision::timeline::{Subject, Timeline};
+use signalbox_decision::timeline::Subject;
+use signalbox_decision::timeline::validated::{Unreported, Validation};
 use signalbox_decision::validation::Report;
 use tracing::warn;
 
@@ -16,19 +15,29 @@ use crate::app::App;
 use crate::error::Error;
 use crate::gather::Observed;
 
-/// The ledger's kind of reports, as validate-deployment keeps them: by deployment and hook.
+/// The ledger's kind of reports, as validate-deployment keeps them.
 const REPORT: &str = "validation";
-/// A retried run has a deployment for each attempt; an event is about the latest, or comes soon after it.
-const MOST_DEPLOYMENTS: usize = 2;
+/// A retried run has a deployment and a job for each attempt; an event is about the latest, or comes soon after it.
+const MOST: usize = 3;
 
 /// A report as it is kept.
 #[derive(Deserialize)]
 struct Kept {
     at: Timestamp,
     report: Report,
+    #[serde(default)]
+    told: Option<Told>,
 }
 
-/// What was observed, with the reports on the subject's deployments that its timeline has not got yet.
+/// What AWS answered to it.
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Told {
+    Accepted,
+    TooLate,
+}
+
+/// What was observed, with the reports that the subject's timeline has not got yet.
 pub(crate) async fn with_reports(
     app: &App,
     mut observed: Observed,
@@ -39,42 +48,35 @@ pub(crate) async fn with_reports(
     }
     let mut known = app.ledger.load_timeline(&observed.subject).await?.timeline;
     known.merge(&observed.timeline);
-    for (deployment, hook) in known.unreported(MOST_DEPLOYMENTS) {
-        if let Some(validation) = validation(app, &deployment, hook, now).await? {
-            observed.timeline.merge(&Timeline {
-                validations: BTreeMap::from([(deployment, BTreeMap::from([(hook, validation)]))]),
-                ..Timeline::default()
-            });
+    for unreported in known.unreported(MOST) {
+        if let Some(validation) = validation(app, &unreported, now).await? {
+            observed.timeline.merge(&unreported.place.holding(validation));
         }
     }
     Ok(observed)
 }
 
-/// What is kept of one hook. A report that cannot be read is none: the run is followed all the same.
-async fn validation(
-    app: &App,
-    deployment: &str,
-    hook: Hook,
-    now: Timestamp,
-) -> Result<Option<Validation>, Error> {
-    let name = format!("{deployment}/{}", hook.name());
+/// What is kept of one hook or job. A report that cannot be read is none: the run is followed all the same.
+async fn validation(app: &App, of: &Unreported, now: Timestamp) -> Result<Option<Validation>, Error> {
+    let name = of.place.name();
     let kept = match app.ledger.get_value(REPORT, &name, now).await {
         Ok(Some(kept)) => kept,
         Ok(None) => return Ok(None),
         Err(error) if error.is_retryable() => return Err(error.into()),
         Err(error) => {
-            warn!(cause = %error, deployment, hook = hook.name(), "the report cannot be read");
+            warn!(cause = %error, of = name, "the report cannot be read");
             return Ok(None);
         }
     };
-    let Ok(Kept { at, report }) = serde_json::from_value(kept) else {
+    let Ok(Kept { at, report, told }) = serde_json::from_value(kept) else {
         // Not the error's own text: it may repeat the report's.
-        warn!(
-            deployment,
-            hook = hook.name(),
-            "the report is not of a form that is known"
-        );
+        warn!(of = name, "the report is not of a form that is known");
         return Ok(None);
     };
-    Ok(Some(Validation::of(&report, at)))
+    let stands = match told {
+        Some(told) => told == Told::Accepted,
+        // It is being told, or whoever told it died since. As long as AWS still waits it may be replaced.
+        None => of.is_over,
+    };
+    Ok(stands.then(|| Validation::of(&report, at)))
 }

@@ -8,7 +8,9 @@ use aws_sdk_cloudwatch::types::{
 use jiff::Timestamp;
 use signalbox_bootstrap::{aws_failure, moment};
 use signalbox_decision::validation::policy::Policy;
-use signalbox_decision::validation::preflight::{Alarm, Found, Metric, may_settle, mentioned, preflight};
+use signalbox_decision::validation::preflight::{
+    Alarm, Found, LookedAt, Metric, Part, may_settle, preflight,
+};
 use signalbox_decision::validation::{Finding, known_bad};
 
 use tokio::time::Instant;
@@ -19,6 +21,10 @@ use crate::subject::{Subject, names};
 
 /// `DescribeAlarms` takes so many names at once (API reference); a deployment group has at most 10 alarms.
 const AT_ONCE: usize = 100;
+
+/// So many alarms are read at most: composite alarms may be made of composite ones, without a bound of CloudWatch's.
+/// What is beyond is reported as not judged.
+const MOST: usize = 200;
 
 /// Between two looks at an alarm that may turn green.
 const STEP: Duration = Duration::from_secs(2);
@@ -53,28 +59,53 @@ async fn read(app: &App, subject: &Subject) -> Result<Vec<Alarm>, Error> {
         .and_then(|info| info.alarm_configuration())
         .map(names)
         .unwrap_or_default();
-    let whole = described(app, listed.into_iter().map(|name| (name, None)).collect()).await?;
-    // The alarms that a composite alarm is made of: they are where the metrics are.
-    let mut wanted: Vec<(String, Option<String>)> = Vec::new();
-    for (alarm, rule) in &whole {
-        for part in mentioned(rule) {
-            if !wanted.iter().any(|(name, _)| *name == part) {
-                wanted.push((part, Some(alarm.name.clone())));
-            }
-        }
+    with_parts(app, listed).await
+}
+
+/// The alarms of these names, and those that the composite ones among them are made of, on every level: they are where
+/// the metrics are.
+async fn with_parts(app: &App, listed: Vec<String>) -> Result<Vec<Alarm>, Error> {
+    let mut looked_at = LookedAt::default();
+    let mut wanted = looked_at.listed(listed);
+    let mut all = Vec::new();
+    while !wanted.is_empty() && all.len() < MOST {
+        let too_many = wanted.split_off(wanted.len().min(MOST - all.len()));
+        let level = described(app, wanted).await?;
+        let parts = level
+            .iter()
+            .flat_map(|(alarm, rule)| looked_at.parts_of(&alarm.name, rule));
+        wanted = too_many.into_iter().chain(parts).collect();
+        all.extend(level.into_iter().map(|(alarm, _)| alarm));
     }
-    let parts = described(app, wanted).await?;
-    Ok(whole.into_iter().chain(parts).map(|(alarm, _)| alarm).collect())
+    all.extend(wanted.into_iter().map(unread));
+    Ok(all)
+}
+
+/// An alarm that is there, and of which nothing is known: there are too many.
+fn unread(part: Part) -> Alarm {
+    Alarm {
+        name: part.name,
+        found: Some(Found {
+            is_red: false,
+            changed: None,
+            reason: String::new(),
+            actions_enabled: true,
+            suppressed_by: None,
+            is_composite: false,
+            metrics: Vec::new(),
+        }),
+        part_of: part.of,
+    }
 }
 
 /// Alarms as they are, each with its rule where it is a composite one.
-async fn described(app: &App, wanted: Vec<(String, Option<String>)>) -> Result<Vec<(Alarm, String)>, Error> {
+async fn described(app: &App, wanted: Vec<Part>) -> Result<Vec<(Alarm, String)>, Error> {
     let mut found = Vec::new();
     for wanted in wanted.chunks(AT_ONCE) {
         let answer = app
             .metrics
             .describe_alarms()
-            .set_alarm_names(Some(wanted.iter().map(|(name, _)| name.clone()).collect()))
+            .set_alarm_names(Some(wanted.iter().map(|part| part.name.clone()).collect()))
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm)
             .max_records(100)
@@ -84,7 +115,7 @@ async fn described(app: &App, wanted: Vec<(String, Option<String>)>) -> Result<V
                 call: "DescribeAlarms",
                 failure: aws_failure(&error),
             })?;
-        for (name, part_of) in wanted {
+        for Part { name, of } in wanted {
             let metric = answer
                 .metric_alarms()
                 .iter()
@@ -97,7 +128,7 @@ async fn described(app: &App, wanted: Vec<(String, Option<String>)>) -> Result<V
             let alarm = Alarm {
                 name: name.clone(),
                 found: metric.map(of_metric).or_else(|| composite.map(of_composite)),
-                part_of: part_of.clone(),
+                part_of: of.clone(),
             };
             found.push((alarm, rule.to_owned()));
         }
@@ -125,6 +156,7 @@ fn of_metric(alarm: &MetricAlarm) -> Found {
         reason: alarm.state_reason().unwrap_or_default().to_owned(),
         actions_enabled: alarm.actions_enabled() != Some(false),
         suppressed_by: None,
+        is_composite: false,
         metrics: single.into_iter().chain(queried).collect(),
     }
 }
@@ -144,6 +176,7 @@ fn of_composite(alarm: &CompositeAlarm) -> Found {
         reason: alarm.state_reason().unwrap_or_default().to_owned(),
         actions_enabled: alarm.actions_enabled() != Some(false),
         suppressed_by: suppressed.then(|| alarm.actions_suppressor().unwrap_or("its suppressor").to_owned()),
+        is_composite: true,
         metrics: Vec::new(),
     }
 }

@@ -1,11 +1,9 @@
 //! Tells whoever waits. AWS takes the first report and refuses a second one: that refusal means that
 //! the verdict stands, and is no failure.
 
-use std::time::Duration;
-
 use aws_sdk_codedeploy::types::LifecycleEventStatus;
 use aws_sdk_codepipeline::types::{FailureDetails, FailureType};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use signalbox_bootstrap::{AwsFailure, Invocation, aws_failure};
@@ -17,16 +15,8 @@ use tracing::warn;
 use crate::app::{App, Hook};
 use crate::error::Error;
 use crate::measure::Notes;
+use crate::record::{self, KEPT, TO_NOTE};
 
-/// How long a report is kept: as long as a run's timeline.
-const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
-
-/// The ledger's kind of reports: by deployment and hook, or by job.
-const REPORT: &str = "validation";
-/// The ledger's kind of verdicts, by what was asked: a delivery that comes again finds it.
-const VERDICT: &str = "validation-verdict";
-/// The verdict has to be told in what is kept back of the function's time.
-const TO_NOTE: Duration = Duration::from_secs(3);
 /// What the hook before traffic leaves to the one after it.
 const NOTES: &str = "validation-notes";
 
@@ -44,57 +34,6 @@ pub(crate) enum Told {
     TooLate,
 }
 
-/// The verdict that was reported to the same question before. Where the ledger cannot tell, the question is
-/// judged again, and AWS keeps the first verdict.
-pub(crate) async fn verdict_of(app: &App, asked: &Asked, invocation: &Invocation) -> Option<String> {
-    let found = app
-        .ledger
-        .get_value(VERDICT, &question(asked), invocation.now)
-        .await;
-    match found {
-        Ok(found) => found?.as_str().map(str::to_owned),
-        Err(error) => {
-            warn!(cause = %error, "it is not known whether this was judged before");
-            None
-        }
-    }
-}
-
-/// What tells one question from another, whoever delivers it.
-fn question(asked: &Asked) -> String {
-    match asked {
-        Asked::Hook {
-            deployment,
-            hook_execution,
-        } => format!("{deployment}/{hook_execution}"),
-        Asked::Job { id, .. } => id.clone(),
-    }
-}
-
-/// Under which name a report is kept.
-fn report_name(subject: &str, hook: Hook) -> String {
-    format!("{subject}/{hook}")
-}
-
-/// Keeps the report and the verdict. A report that was told and cannot be kept stands all the same.
-pub(crate) async fn keep(app: &App, asked: &Asked, report: &Report, invocation: &Invocation) {
-    let (now, expires) = (invocation.now, invocation.now.saturating_add(KEPT).ok());
-    let subject = match asked {
-        Asked::Hook { deployment, .. } => deployment.as_str(),
-        Asked::Job { id, .. } => id,
-    };
-    let record = json!({
-        "hook": app.config.hook.to_string(), "at": now, "report": report,
-    });
-    let name = report_name(subject, app.config.hook);
-    let verdict = json!(report.verdict.to_string());
-    for (kind, name, value) in [(REPORT, name, &record), (VERDICT, question(asked), &verdict)] {
-        if let Err(error) = app.ledger.put_value(kind, &name, value, now, expires).await {
-            warn!(cause = %error, kind, "the report could not be kept");
-        }
-    }
-}
-
 /// Keeps what the hook after traffic has to know: when this one was done, and which requests were meant to be refused.
 /// Before the report, whose answer may be lost: the deployment then goes on all the same.
 pub(crate) async fn note(app: &App, asked: &Asked, notes: &Notes, invocation: &Invocation) {
@@ -102,7 +41,7 @@ pub(crate) async fn note(app: &App, asked: &Asked, notes: &Notes, invocation: &I
         return;
     };
     let expires = invocation.now.saturating_add(KEPT).ok();
-    let name = report_name(deployment.as_str(), app.config.hook);
+    let name = record::name(deployment.as_str(), app.config.hook);
     let add = |found: Option<Value>| {
         // An earlier try's requests are in the log as well.
         let mut excused = notes.excused();
@@ -137,7 +76,7 @@ pub(crate) struct Before {
 }
 
 pub(crate) async fn before(app: &App, deployment: &str, now: Timestamp) -> Result<Before, Error> {
-    let name = report_name(deployment, Hook::BeforeAllowTraffic);
+    let name = record::name(deployment, Hook::BeforeAllowTraffic);
     let found = app.ledger.get_value(NOTES, &name, now).await?.unwrap_or_default();
     let part = |name: &str| found.get(name).cloned().unwrap_or(Value::Null);
     Ok(Before {
@@ -146,7 +85,8 @@ pub(crate) async fn before(app: &App, deployment: &str, now: Timestamp) -> Resul
     })
 }
 
-/// Reports the verdict.
+/// Reports the verdict. Of a job CodePipeline is told its own id as the action's external one too: that is how the
+/// run's timeline finds the report, which is kept by that id.
 pub(crate) async fn report(app: &App, asked: &Asked, report: &Report) -> Result<Told, Error> {
     let (passes, summary) = (report.lets_traffic_on(), report.summary(MAX_SUMMARY));
     match asked {
@@ -164,6 +104,7 @@ pub(crate) async fn report(app: &App, asked: &Asked, report: &Report) -> Result<
         Asked::Job { id, .. } if passes => {
             let details = aws_sdk_codepipeline::types::ExecutionDetails::builder()
                 .summary(summary)
+                .external_execution_id(id)
                 .build();
             let answer = app
                 .pipelines
@@ -203,6 +144,7 @@ async fn fail_job(app: &App, id: &str, why: &str) -> Result<Told, Error> {
     let details = FailureDetails::builder()
         .r#type(FailureType::JobFailed)
         .message(cut(why, MAX_SUMMARY))
+        .external_execution_id(id)
         .build()
         .map_err(|error| Error::Foreign(error.to_string()))?;
     let answer = app

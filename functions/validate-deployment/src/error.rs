@@ -25,6 +25,9 @@ pub(crate) enum Error {
     /// The deployment or the job is not one that this function may judge.
     #[error("{0}")]
     Foreign(String),
+    /// Another invocation is at the same job, or was until it died.
+    #[error("another invocation is at job {0}")]
+    Busy(String),
     /// A check panicked.
     #[error("a check panicked: {0}")]
     Panicked(String),
@@ -42,6 +45,7 @@ impl From<Error> for Failure {
         match error {
             Error::Ledger(error) if error.is_retryable() => Self::retryable(message),
             Error::Aws { failure, .. } if failure.retryable => Self::retryable(message),
+            Error::Busy(_) => Self::retryable(message),
             Error::Event(_)
             | Error::Ledger(_)
             | Error::Aws { .. }

@@ -18,9 +18,10 @@ use crate::app::App;
 use crate::effects::{self, Told};
 use crate::error::Error;
 use crate::measure::{self, Notes};
+use crate::once::{self, Turn};
 use crate::policy::policy;
 use crate::subject::Subject;
-use crate::{job, publish};
+use crate::{job, publish, record};
 
 /// What was found and reported, as Lambda's answer says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,19 +48,60 @@ const TO_REPORT: SignedDuration = SignedDuration::from_secs(10);
 
 pub(crate) async fn handle(event: Value, app: &App, invocation: Invocation) -> Result<Outcome, Error> {
     let asked = Asked::parse(event)?;
-    if let Some(earlier) = effects::verdict_of(app, &asked, &invocation).await {
-        info!(verdict = earlier, "this was judged already");
-        return Ok(Outcome {
+    // What goes on may come under the same id; to look once more than needed does no harm.
+    let Asked::Job {
+        id,
+        continuation: None,
+        ..
+    } = &asked
+    else {
+        return answer(app, &asked, &invocation).await;
+    };
+    match once::turn(app, id, &invocation).await? {
+        Turn::Over(earlier) => {
+            info!(earlier, "this was answered already");
+            Ok(Outcome::of_earlier(earlier))
+        }
+        Turn::Ours(claim, now) => {
+            let invocation = Invocation { now, ..invocation };
+            let outcome = answer(app, &asked, &invocation).await;
+            let given = outcome.as_ref().ok().map(Outcome::in_short);
+            once::end(app, claim, given.as_deref(), now).await;
+            outcome
+        }
+    }
+}
+
+impl Outcome {
+    /// What a later delivery of the same event is told.
+    fn in_short(&self) -> String {
+        match self.verdict {
+            Some(verdict) => format!("the verdict was {verdict}"),
+            None => self.summary.clone(),
+        }
+    }
+
+    /// Nothing was to be done: an earlier answer stands.
+    fn of_earlier(summary: String) -> Self {
+        Self {
             verdict: None,
-            summary: format!("the verdict was {earlier}"),
+            summary,
             reported: Told::TooLate,
-        });
+        }
+    }
+}
+
+/// Judges, and tells whoever waits.
+async fn answer(app: &App, asked: &Asked, invocation: &Invocation) -> Result<Outcome, Error> {
+    if let Some(earlier) = record::verdict_of(app, asked, invocation).await {
+        info!(verdict = earlier, "this was judged already");
+        return Ok(Outcome::of_earlier(format!("the verdict was {earlier}")));
     }
     let notes = Notes::default();
     let left = invocation.deadline.duration_since(invocation.now) - TO_REPORT;
     let limit = Duration::try_from(left).unwrap_or_default();
-    let judged = within(limit, judge(app, &asked, &notes, &invocation)).await;
-    conclude(app, &asked, judged, &notes, &invocation).await
+    let judged = within(limit, judge(app, asked, &notes, invocation)).await;
+    conclude(app, asked, judged, &notes, invocation).await
 }
 
 /// Gathers and decides.
@@ -161,13 +203,17 @@ async fn conclude(
             }
         }
     };
-    effects::note(app, asked, notes, invocation).await;
+    // Before the verdict, since what follows from it looks for them; for a bounded time, since whoever waits must be
+    // told.
+    let (kept, ()) = tokio::join!(
+        record::keep(app, asked, &report, invocation),
+        effects::note(app, asked, notes, invocation),
+    );
     let told = effects::report(app, asked, &report).await?;
     info!(verdict = %report.verdict, findings = ?report.findings, reported = ?told, "reported");
-    // The numbers are for people who look later. They come after the verdict, so that nothing slow can keep
-    // it from being told in time; and only with the one that stands.
+    record::settle(app, asked, kept, &report, told, invocation).await;
+    // For people who look later, and only of the verdict that stands.
     if told == Told::Accepted {
-        effects::keep(app, asked, &report, invocation).await;
         publish::publish(app, &report).await;
     }
     Ok(Outcome {

@@ -5,6 +5,7 @@ use signalbox_bootstrap::Invocation;
 use signalbox_decision::validation::job::{Next, Parameters, State};
 use signalbox_decision::validation::policy::Policy;
 use signalbox_decision::validation::{Check, Finding, Report, Verdict};
+use tracing::warn;
 
 use crate::app::App;
 use crate::error::Error;
@@ -30,6 +31,12 @@ pub(crate) async fn judge(
     notes: &Notes,
     invocation: &Invocation,
 ) -> Result<Judged, Error> {
+    if job.continuation.is_none() && has_begun(app, job.id, invocation.now).await {
+        // An earlier try came as far as the watch and may not have told so. What it found is kept.
+        return Ok(Judged::CallAgain {
+            token: job.id.to_owned(),
+        });
+    }
     let (token, mut state) = match job.continuation {
         None => (job.id, begin(app, policy, job, notes, invocation).await?),
         Some(token) => (token, go_on(app, policy, token, notes, invocation).await?),
@@ -52,6 +59,17 @@ pub(crate) async fn judge(
             Ok(Judged::CallAgain {
                 token: token.to_owned(),
             })
+        }
+    }
+}
+
+/// Whether the job's checks were made, and its watch has begun. Where the ledger cannot tell, they are made again.
+async fn has_begun(app: &App, id: &str, now: Timestamp) -> bool {
+    match app.ledger.get_value(STATE, id, now).await {
+        Ok(state) => state.is_some(),
+        Err(error) => {
+            warn!(cause = %error, "it is not known whether the job has begun");
+            false
         }
     }
 }

@@ -9,9 +9,11 @@ mod handler;
 mod job;
 mod logs;
 mod measure;
+mod once;
 mod policy;
 mod probe;
 mod publish;
+mod record;
 mod subject;
 
 fn main() -> std::process::ExitCode {

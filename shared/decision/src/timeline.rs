@@ -266,6 +266,10 @@ pub struct Timeline {
     /// What the validation of the deployments came to, by deployment and hook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub validations: BTreeMap<String, BTreeMap<Hook, Validation>>,
+    /// What the validation by the pipeline's own jobs came to, by the execution of their action. Not a third hook: an
+    /// older release must be able to read the timeline.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub jobs: BTreeMap<String, Validation>,
     /// What has been told, by the keys of [`tell::Due`].
     pub told: BTreeSet<String>,
     /// How many of the oldest actions, builds and deployments are not kept; see [`Timeline::shorten`].
@@ -316,14 +320,9 @@ impl Timeline {
             }
         }
         for (id, seen) in &other.validations {
-            let known = self.validations.entry(id.clone()).or_default();
-            for (hook, seen) in seen {
-                let known = known.entry(*hook).or_insert_with(|| seen.clone());
-                if *known > *seen {
-                    known.clone_from(seen);
-                }
-            }
+            keep_lesser(self.validations.entry(id.clone()).or_default(), seen);
         }
+        keep_lesser(&mut self.jobs, &other.jobs);
         self.told.extend(other.told.iter().cloned());
         self.dropped = self.dropped.max(other.dropped);
     }
@@ -347,6 +346,15 @@ fn merge_attempts(attempts: &mut BTreeMap<u32, Progress>, seen: &BTreeMap<u32, P
 fn keep_greater(known: &mut Option<String>, seen: Option<&String>) {
     if known.as_ref() < seen {
         *known = seen.cloned();
+    }
+}
+
+fn keep_lesser<K: Ord + Clone>(known: &mut BTreeMap<K, Validation>, seen: &BTreeMap<K, Validation>) {
+    for (of, seen) in seen {
+        let known = known.entry(of.clone()).or_insert_with(|| seen.clone());
+        if *known > *seen {
+            known.clone_from(seen);
+        }
     }
 }
 

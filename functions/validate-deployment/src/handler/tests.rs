@@ -20,7 +20,10 @@ use signalbox_ledger::Ledger;
 use super::*;
 use crate::app::{Config, Hook};
 
+mod alarms;
 mod asked;
+mod jobs;
+mod recorded;
 
 /// What was sent to AWS: the operation's name and the request.
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
@@ -206,7 +209,7 @@ async fn h83_a_late_failure_changes_neither_the_verdict_nor_the_record() {
         .unwrap();
         assert_eq!(late.reported, Told::TooLate, "{code}");
         assert_eq!(
-            effects::verdict_of(&app, &asked, &invocation()).await,
+            record::verdict_of(&app, &asked, &invocation()).await,
             None,
             "no record of what does not stand"
         );
@@ -277,5 +280,5 @@ async fn a_job_that_goes_on_asks_to_be_called_again_and_records_no_verdict() {
             })
         )]
     );
-    assert_eq!(effects::verdict_of(&app, &job(), &invocation()).await, None);
+    assert_eq!(record::verdict_of(&app, &job(), &invocation()).await, None);
 }

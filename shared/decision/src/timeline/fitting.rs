@@ -27,7 +27,10 @@ impl Timeline {
         for some in ended.chunks(step) {
             for (_, kind, id) in some {
                 match kind {
-                    Kind::Action => drop(self.actions.remove(id)),
+                    Kind::Action => {
+                        self.actions.remove(id);
+                        self.jobs.remove(id);
+                    }
                     Kind::Build => drop(self.builds.remove(id)),
                     Kind::Deployment => {
                         self.deployments.remove(id);

@@ -338,12 +338,14 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         action,
         cause: "errors".to_owned(),
     });
-    let validation = (any_verdict(), 0i64..3).prop_map(|(verdict, second)| Validation {
-        at: at(second),
-        verdict,
-        passes: verdict == Verdict::Passed,
-        checks: BTreeMap::new(),
-    });
+    let validation = || {
+        (any_verdict(), 0i64..3).prop_map(|(verdict, second)| Validation {
+            at: at(second),
+            verdict,
+            passes: verdict == Verdict::Passed,
+            checks: BTreeMap::new(),
+        })
+    };
     let hook = prop_oneof![Just(Hook::BeforeAllowTraffic), Just(Hook::AfterAllowTraffic)];
     (
         btree_map(1u32..3, any_progress(), 0..3),
@@ -353,10 +355,11 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
         btree_set("[kl]", 0..2),
         proptest::option::of("[rs]"),
         btree_map("[de]", rolled_back, 0..2),
-        btree_map("[de]", btree_map(hook, validation, 0..3), 0..2),
+        btree_map("[de]", btree_map(hook, validation(), 0..3), 0..2),
+        btree_map("[12]", validation(), 0..2),
     )
         .prop_map(
-            |(run, stages, actions, deployments, told, revision, rollbacks, validations)| Timeline {
+            |(run, stages, actions, deployments, told, revision, rollbacks, validations, jobs)| Timeline {
                 revision,
                 run,
                 stages,
@@ -365,6 +368,7 @@ fn any_timeline() -> impl Strategy<Value = Timeline> {
                 deployments,
                 rollbacks,
                 validations,
+                jobs,
                 told,
                 ..Timeline::default()
             },

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Timeline;
 use super::metric::Unit;
+use super::{Progress, Timeline};
 use crate::text::cut;
 use crate::validation::{Report, Verdict};
 
@@ -43,9 +43,9 @@ impl Hook {
     }
 }
 
-/// What the validation in one hook came to.
+/// What the validation in one hook, or by one job of the pipeline, came to.
 ///
-/// Of two of them the lesser stands, so the earlier one: CodeDeploy takes the first verdict and no other.
+/// Of two of them the lesser stands, so the earlier one: AWS takes the first verdict and no other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Validation {
@@ -165,28 +165,105 @@ impl Validation {
     }
 }
 
-impl Timeline {
-    /// The hooks of the `most` latest deployments of which no report is known: it may have been written since.
+/// Where a report belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A hook of a deployment.
+    Hook {
+        /// The deployment.
+        deployment: String,
+        /// Its hook.
+        hook: Hook,
+    },
+    /// A job of the pipeline.
+    Job {
+        /// The execution of the action that it was.
+        action: String,
+        /// Its id, which it tells CodePipeline as the action's external one.
+        job: String,
+    },
+}
+
+impl Place {
+    /// The name under which validate-deployment keeps the report.
     #[must_use]
-    pub fn unreported(&self, most: usize) -> Vec<(String, Hook)> {
-        let mut latest: Vec<_> = self
-            .deployments
-            .iter()
-            .map(|(id, deployment)| (deployment.progress.started.max(deployment.progress.ended), id))
-            .collect();
-        latest.sort_unstable_by(|a, b| b.cmp(a));
-        let of = |id: &String| {
-            let known = self.validations.get(id);
-            Hook::ALL
-                .into_iter()
-                .filter(move |hook| known.is_none_or(|known| !known.contains_key(hook)))
-        };
-        latest
-            .into_iter()
-            .take(most)
-            .flat_map(|(_, id)| of(id).map(|hook| (id.clone(), hook)))
-            .collect()
+    pub fn name(&self) -> String {
+        match self {
+            Self::Hook { deployment, hook } => format!("{deployment}/{}", hook.name()),
+            Self::Job { job, .. } => format!("{job}/Job"),
+        }
     }
+
+    /// A timeline that knows nothing but what the validation came to.
+    #[must_use]
+    pub fn holding(self, validation: Validation) -> Timeline {
+        match self {
+            Self::Hook { deployment, hook } => Timeline {
+                validations: BTreeMap::from([(deployment, BTreeMap::from([(hook, validation)]))]),
+                ..Timeline::default()
+            },
+            Self::Job { action, .. } => Timeline {
+                jobs: BTreeMap::from([(action, validation)]),
+                ..Timeline::default()
+            },
+        }
+    }
+}
+
+/// A report that is not known: it may have been written since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreported {
+    /// Where it belongs.
+    pub place: Place,
+    /// Whether the deployment or the action has ended, so that AWS takes no other report any more.
+    pub is_over: bool,
+}
+
+impl Timeline {
+    /// The reports that are not known on the `most` latest deployments, and on as many of the latest actions that
+    /// were a function's job. Another function's job has none.
+    #[must_use]
+    pub fn unreported(&self, most: usize) -> Vec<Unreported> {
+        let deployments = self.deployments.iter().map(|(id, it)| (&it.progress, id));
+        let of_hooks = latest(deployments, most).flat_map(|(progress, id)| {
+            let known = self.validations.get(id);
+            let lacking = move |hook: &Hook| known.is_none_or(|known| !known.contains_key(hook));
+            Hook::ALL.into_iter().filter(lacking).map(|hook| Unreported {
+                place: Place::Hook {
+                    deployment: id.clone(),
+                    hook,
+                },
+                is_over: progress.state.is_final(),
+            })
+        });
+        let jobs = self.actions.iter().filter_map(|(id, it)| {
+            let job = it.external.as_ref().filter(|_| it.provider == "Lambda")?;
+            Some((&it.progress, (id, job)))
+        });
+        let of_jobs = latest(jobs, most)
+            .filter(|(_, (action, _))| !self.jobs.contains_key(*action))
+            .map(|(progress, (action, job))| Unreported {
+                place: Place::Job {
+                    action: action.clone(),
+                    job: job.clone(),
+                },
+                is_over: progress.state.is_final(),
+            });
+        of_hooks.chain(of_jobs).collect()
+    }
+}
+
+/// The latest of them, by what is known of their times.
+fn latest<'a, T: Ord>(
+    all: impl Iterator<Item = (&'a Progress, T)>,
+    most: usize,
+) -> impl Iterator<Item = (&'a Progress, T)> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_by(|(a, of_a), (b, of_b)| {
+        let time = |progress: &Progress| progress.started.max(progress.ended);
+        time(b).cmp(&time(a)).then(of_b.cmp(of_a))
+    });
+    all.into_iter().take(most)
 }
 
 #[cfg(test)]

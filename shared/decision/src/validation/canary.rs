@@ -5,10 +5,13 @@
 //! durations, and the application's own metrics. A version is worse in one of them where the difference is
 //! unlikely to be chance (Fisher's exact test, [`statistics`], corrected by Holm for the number of tests that
 //! were made), *and* at least as large as the policy says matters. With fewer invocations than the policy
-//! asks for, of either version, nothing is said: *inconclusive*.
+//! asks for, of either version, nothing is said: *inconclusive*. A comparison that could not be significant with so few
+//! values, whatever they were, is not made, and the evidence names it.
 
 use super::policy::{Canary, CustomKind, CustomMetric, Worse};
-use super::statistics::{self, count, greater_share, percent, quantiles};
+use super::statistics::{
+    self, count, greater_share, least_of_quantiles, least_of_shares, percent, quantiles,
+};
 use super::{Check, Finding, Measurement, Verdict};
 use crate::text::shown;
 use crate::timeline::metric::Unit;
@@ -61,6 +64,8 @@ struct Test {
     p: f64,
     /// The least `p` that samples of this size can come to, however different they are.
     least: f64,
+    /// Whether the canary is inconclusive without it.
+    is_required: bool,
     matters: bool,
 }
 
@@ -84,7 +89,7 @@ pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
     }
     let mut tests = shares(new, old, rules);
     let mut lacking = Vec::new();
-    durations(new, old, rules, &mut tests, &mut lacking);
+    let mut left_out = durations(new, old, rules, &mut tests, &mut lacking);
     for (at, metric) in rules.custom_metrics.iter().enumerate() {
         let values = |version: &Version| version.custom.get(at).cloned().unwrap_or_default();
         match custom(
@@ -96,17 +101,10 @@ pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
             Err(why) => lacking.push(why),
         }
     }
-    lacking.extend(
-        tests
-            .iter()
-            .filter(|test| cannot_tell(test, &tests, rules.alpha))
-            .map(|test| {
-                format!(
-                    "{} has too few values to tell: the least p that they can come to is {:.4}",
-                    test.what, test.least
-                )
-            }),
-    );
+    let tests = of_use(tests, rules.alpha, &mut left_out, &mut lacking);
+    if tests.is_empty() && lacking.is_empty() {
+        lacking.push("nothing could be compared".to_owned());
+    }
     let p_values: Vec<f64> = tests.iter().map(|test| test.p).collect();
     let unlikely = statistics::holm(&p_values, rules.alpha);
     let (mut worse, mut rest) = (Vec::new(), Vec::new());
@@ -132,19 +130,34 @@ pub fn canary(new: &Version, old: Option<&Version>, rules: &Canary) -> Finding {
     } else {
         (Verdict::Passed, format!("no worse over {samples}"))
     };
-    let rest = if rest.is_empty() {
-        String::new()
-    } else {
-        format!("; not worse: {}", rest.join(", "))
+    let clause = |what: &str, of: &[String]| match of {
+        [] => String::new(),
+        of => format!("; {what}: {}", of.join(", ")),
     };
+    let rest = clause("not worse", &rest) + &clause("not compared", &left_out);
     finding(verdict, first + &rest)
 }
 
-/// Whether a test could not reject whatever the values were: what cannot fail does not pass either.
-fn cannot_tell(test: &Test, all: &[Test], alpha: f64) -> bool {
-    #[expect(clippy::cast_precision_loss, reason = "a handful of tests")]
-    let tests = all.len() as f64;
-    test.least > alpha / tests
+/// The tests that could reject: the others must not take from them in the correction for their number. Of those, what
+/// the application's owner asked for is lacking, and what is compared wherever that is possible is left out.
+fn of_use(tests: Vec<Test>, alpha: f64, left_out: &mut Vec<String>, lacking: &mut Vec<String>) -> Vec<Test> {
+    let least: Vec<f64> = tests.iter().map(|test| test.least).collect();
+    let mut of_use = Vec::new();
+    for (test, is_able) in tests.into_iter().zip(statistics::able(&least, alpha)) {
+        let (what, least) = (&test.what, test.least);
+        if is_able {
+            of_use.push(test);
+        } else if test.is_required {
+            lacking.push(format!(
+                "{what} has too few values to tell: the least p that they can come to is {least:.4}"
+            ));
+        } else {
+            left_out.push(format!(
+                "{what} (too few values to tell: the least p that they can come to is {least:.4})"
+            ));
+        }
+    }
+    of_use
 }
 
 /// Errors and throttles, as shares of what was asked.
@@ -169,14 +182,23 @@ fn shares(new: &Version, old: &Version, rules: &Canary) -> Vec<Test> {
             what: what.to_owned(),
             numbers: format!("{now:.2} % against {before:.2} %"),
             p: greater_share(new, old),
-            least: 0.0,
+            least: least_of_shares(new.1, old.1),
+            is_required: false,
             matters: now > before && now - before >= rules.min_error_increase_percent,
         }
     })
     .collect()
 }
 
-fn durations(new: &Version, old: &Version, rules: &Canary, tests: &mut Vec<Test>, lacking: &mut Vec<String>) {
+/// Adds the tests of the percentiles; answers which are left out, and why.
+fn durations(
+    new: &Version,
+    old: &Version,
+    rules: &Canary,
+    tests: &mut Vec<Test>,
+    lacking: &mut Vec<String>,
+) -> Vec<String> {
+    let mut left_out = Vec::new();
     let samples = count(new.durations_ms.len()).min(count(old.durations_ms.len()));
     if samples < rules.min_samples {
         lacking.push(format!(
@@ -186,11 +208,12 @@ fn durations(new: &Version, old: &Version, rules: &Canary, tests: &mut Vec<Test>
             old.durations_ms.len(),
             rules.min_samples
         ));
-        return;
+        return left_out;
     }
     // A percentile of fewer samples than it has parts is their maximum, and says nothing of the tail.
     for (at, least) in [(50, 1), (95, 20), (99, 100)] {
         if samples < least {
+            left_out.push(format!("p{at} (fewer than {least} durations of a version)"));
             continue;
         }
         let Some(found) = quantiles(&new.durations_ms, &old.durations_ms, at) else {
@@ -202,12 +225,14 @@ fn durations(new: &Version, old: &Version, rules: &Canary, tests: &mut Vec<Test>
             what: format!("p{at}"),
             numbers: format!("{:.0} ms against {:.0} ms", found.new, found.old),
             p: found.p,
-            least: 0.0,
+            least: least_of_quantiles(new.durations_ms.len(), old.durations_ms.len(), at),
+            is_required: false,
             matters: larger > 0.0
                 && larger >= rules.min_slowdown_ms
                 && larger >= found.old * rules.min_slowdown_percent / 100.0,
         });
     }
+    left_out
 }
 
 /// One of the application's own metrics; the values and the invocations of either version.
@@ -235,7 +260,12 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
             } else {
                 greater_share((a, new.1), (b, old.1))
             };
-            (percent(a, new.1), percent(b, old.1), p, 0.0)
+            (
+                percent(a, new.1),
+                percent(b, old.1),
+                p,
+                least_of_shares(new.1, old.1),
+            )
         }
         CustomKind::Value => {
             let sign = |values: &[f64]| -> Vec<f64> {
@@ -247,12 +277,7 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
             let found = quantiles(&sign(&new_values), &sign(&old_values), 50)
                 .ok_or_else(|| format!("{name} has no data"))?;
             let back = if turned { -1.0 } else { 1.0 };
-            let least = quantiles(
-                &apart(old_values.len(), new_values.len()),
-                &apart(0, old_values.len()),
-                50,
-            );
-            let least = least.map_or(1.0, |found| found.p);
+            let least = least_of_quantiles(new_values.len(), old_values.len(), 50);
             (found.new * back, found.old * back, found.p, least)
         }
     };
@@ -267,14 +292,9 @@ fn custom(metric: &CustomMetric, new: (&[f64], u64), old: (&[f64], u64)) -> Resu
         numbers: format!("{now:.2}{unit} against {before:.2}{unit}"),
         p,
         least,
+        is_required: metric.kind == CustomKind::Value,
         matters: change > 0.0 && change >= before.abs() * metric.min_change_percent / 100.0,
     })
-}
-
-/// So many values, all of them greater than what is below.
-fn apart(below: usize, count: usize) -> Vec<f64> {
-    let value = |at: usize| f64::from(u32::try_from(at).unwrap_or(u32::MAX));
-    (below..below + count).map(value).collect()
 }
 
 fn whole(sum: f64) -> u64 {

@@ -1,11 +1,14 @@
 //! The five checks, each over what was measured.
 
+mod beside_live;
+
 use serde_json::Value;
 
 use super::policy::{BadRequest, Load, Performance, Refusal, Request};
-use super::statistics::{count, holm, percent, percentile, quantiles, sorted};
+use super::statistics::{count, percent, percentile, sorted};
 use super::{Check, Finding, Measurement, Verdict};
 use crate::text::shown;
+use beside_live::Sample;
 
 /// What a version answered to one request.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,6 +173,9 @@ pub fn error_handling(probes: &[(BadRequest, Probe)]) -> Finding {
 
 /// *Performance*: percentiles of the served requests against their bounds, and against the live version's
 /// where it was asked the same. `alpha` is the chance of calling a version slower that is not.
+///
+/// A percentile of too few requests to show any difference is not compared, and the evidence says so; where that goes
+/// for each of them, the policy asks for a comparison that cannot be made: *inconclusive*.
 #[must_use]
 pub fn performance(new: &[Probe], live: Option<&[Probe]>, rules: &Performance, alpha: f64) -> Finding {
     let finding = |verdict, evidence: String| Finding::new(Check::Performance, verdict, evidence);
@@ -194,33 +200,23 @@ pub fn performance(new: &[Probe], live: Option<&[Probe]>, rules: &Performance, a
         caller.len(),
     );
     let too_slow = p50 > rules.p50_ms || p95 > rules.p95_ms || p99 > rules.p99_ms;
-    let mut regressed = false;
-    if let Some(live) = live {
-        let own = |times: Vec<Timed>| -> Vec<f64> {
-            let own = |took: Timed| took.function_ms.unwrap_or(took.caller_ms);
-            times.into_iter().map(own).collect()
+    let compared = live.map(|live| {
+        let own = |asked: &[Probe], times: Vec<Timed>| Sample {
+            asked: asked.len(),
+            times: times
+                .into_iter()
+                .map(|took| took.function_ms.unwrap_or(took.caller_ms))
+                .collect(),
         };
-        let (new, live) = (own(times), own(served(live)));
-        let compared: Vec<_> = [50, 95, 99]
-            .into_iter()
-            .filter_map(|at| Some((at, quantiles(&new, &live, at)?)))
-            .collect();
-        let p_values: Vec<f64> = compared.iter().map(|(_, found)| found.p).collect();
-        for ((at, found), unlikely) in compared.iter().zip(holm(&p_values, alpha)) {
-            let allowed = (found.old * (1.0 + rules.max_regression_percent / 100.0))
-                .max(found.old + rules.max_regression_ms);
-            evidence.push_str(&format!(
-                "; p{at} {:.0} ms against the live version's {:.0} ms (p = {:.4})",
-                found.new, found.old, found.p
-            ));
-            regressed |= unlikely && found.new > allowed;
-        }
-        if compared.is_empty() {
-            evidence.push_str("; the live version served no request to compare with");
-        }
+        beside_live::compare(&own(new, times), &own(live, served(live)), rules, alpha)
+    });
+    for clause in compared.iter().flat_map(|compared| &compared.evidence) {
+        evidence.push_str(&format!("; {clause}"));
     }
-    let verdict = if too_slow || regressed {
+    let verdict = if too_slow || compared.as_ref().is_some_and(|compared| compared.regressed) {
         Verdict::Failed
+    } else if compared.is_some_and(|compared| compared.asks_too_little) {
+        Verdict::Inconclusive
     } else {
         Verdict::Passed
     };

@@ -39,6 +39,9 @@ pub use read::Mistakes;
 /// The longest document: what a standard parameter of Parameter Store takes (bytes).
 pub const MAX_BYTES: usize = 4096;
 
+/// The most requests that the performance check or the load check may make of a version.
+pub const MAX_REQUESTS: u32 = 1000;
+
 /// How an application is validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -96,7 +99,9 @@ pub enum Refusal {
 /// What durations may be (milliseconds).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Performance {
-    /// Requests one after the other, to each version.
+    /// Requests one after the other, to each version. At the default `alpha` the medians can be compared from 5 on,
+    /// the 95th percentiles from about 80, the 99th from about 450; fewer could show no difference, and the evidence
+    /// says so.
     pub requests: u32,
     /// The bound of the median.
     pub p50_ms: f64,

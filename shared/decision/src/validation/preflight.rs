@@ -8,6 +8,7 @@
 //! deployment overrides (`overrideAlarmConfiguration`) may be red: that is how a fix goes out under a red
 //! alarm, and CodeDeploy keeps the record of it.
 
+mod parts;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Check, Finding, Verdict};
 use crate::names::{FunctionName, VersionNumber};
 use crate::text::shown;
+
+pub use parts::{LookedAt, Part, mentioned};
 
 /// An alarm as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +46,9 @@ pub struct Found {
     pub actions_enabled: bool,
     /// What suppresses its actions now (composite alarms).
     pub suppressed_by: Option<String>,
-    /// The metrics that it watches; none for a composite alarm, whose parts are alarms of their own.
+    /// Whether it is made of other alarms: those are judged.
+    pub is_composite: bool,
+    /// The metrics that it watches; none where its definition names none, as a search or a query in SQL does not.
     pub metrics: Vec<Metric>,
 }
 
@@ -119,7 +124,8 @@ pub fn preflight(deployment: &Deployment, alarms: &[Alarm]) -> Finding {
         let evidence = "the deployment group lists no alarm, so that none will roll this version back";
         return finding(Verdict::Passed, evidence.to_owned());
     }
-    let (mut wrong, mut red, mut overridden) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut wrong, mut red, mut overridden, mut unclear) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut judged = 0;
     for alarm in alarms {
         let name = shown(&alarm.name, 100);
         let whole = alarm
@@ -135,6 +141,12 @@ pub fn preflight(deployment: &Deployment, alarms: &[Alarm]) -> Finding {
                 .into_iter()
                 .map(|problem| format!("{name}{whole} {problem}")),
         );
+        match found.metrics.is_empty() {
+            false => judged += 1,
+            // Its parts are judged instead.
+            true if found.is_composite => {}
+            true => unclear.push(format!("{name}{whole}")),
+        }
         // The parts of a composite alarm are red as they please: its rule decides.
         if alarm.part_of.is_some() {
             continue;
@@ -170,20 +182,37 @@ pub fn preflight(deployment: &Deployment, alarms: &[Alarm]) -> Finding {
             deployment.id
         ));
     }
+    if !unclear.is_empty() {
+        text.push(format!(
+            "{} cannot be judged: no metric of it could be read",
+            unclear.join(", ")
+        ));
+    }
     let is_bad = is_blind || !red.is_empty();
     if deployment.is_rollback {
         text.insert(0, "a rollback is not held up by alarms".to_owned());
     } else if !is_bad {
-        let s = if alarms.len() == 1 { "" } else { "s" };
-        let version = &deployment.version;
-        text.insert(0, format!("{} alarm{s} can see version {version}", alarms.len()));
+        text.insert(0, seeing(alarms.len() - unclear.len(), judged > 0, deployment));
     }
     let verdict = if is_bad && !deployment.is_rollback {
         Verdict::Failed
+    } else if judged == 0 && !deployment.is_rollback {
+        Verdict::Inconclusive
     } else {
         Verdict::Passed
     };
     finding(verdict, text.join("; "))
+}
+
+/// How many of the alarms see the version, where any could be judged.
+fn seeing(count: usize, is_judged: bool, deployment: &Deployment) -> String {
+    let version = &deployment.version;
+    let s = if count == 1 { "" } else { "s" };
+    if is_judged {
+        format!("{count} alarm{s} can see version {version}")
+    } else {
+        format!("whether any alarm sees version {version} is not known")
+    }
 }
 
 /// How long ago a definition may have changed for its state to be that of the one before: evaluation comes
@@ -253,28 +282,6 @@ fn blind_spots(deployment: &Deployment, alarm: &Found) -> Vec<String> {
         }
     }
     problems
-}
-
-/// The names of the alarms that a composite alarm's rule mentions: `ALARM("name")`, `OK(name)`, …
-#[must_use]
-pub fn mentioned(rule: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for word in ["ALARM(", "OK(", "INSUFFICIENT_DATA("] {
-        for (at, _) in rule.match_indices(word) {
-            let rest = rule.get(at + word.len()..).unwrap_or_default().trim_start();
-            let name = match rest.strip_prefix(['"', '\'']) {
-                Some(quoted) => quoted.split(['"', '\'']).next(),
-                None => rest.split(')').next().map(str::trim),
-            };
-            // An alarm may be named by its ARN.
-            let name = name.unwrap_or_default();
-            let name = name.rsplit_once(":alarm:").map_or(name, |(_, name)| name);
-            if !name.is_empty() && !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
-    }
-    names
 }
 
 #[cfg(test)]

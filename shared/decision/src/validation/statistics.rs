@@ -58,6 +58,47 @@ pub fn quantiles(new: &[f64], old: &[f64], percent: u8) -> Option<Quantiles> {
     })
 }
 
+/// The least `p` that [`greater_share`] comes to with so many trials, whatever the hits: every one of the new version
+/// is a hit, and none of the old one.
+#[must_use]
+pub fn least_of_shares(new: u64, old: u64) -> f64 {
+    greater_share((new, new), (0, old))
+}
+
+/// The least `p` that [`quantiles`] comes to with samples of these sizes, whatever the values: all that is above the
+/// pooled percentile is the new version's. More values above it than the new version has are the old one's as well;
+/// with ties on the percentile they are not above it.
+#[must_use]
+pub fn least_of_quantiles(new: usize, old: usize, percent: u8) -> f64 {
+    let above = (new + old) - rank(new + old, percent).min(new + old);
+    greater_share((count(above.min(new)), count(new)), (0, count(old)))
+}
+
+/// Which of the tests can reject, by the least `p` that each can come to: those that would do so together with the
+/// others *and* by themselves, whatever the others come to. Only these are to be made: a test that says "no worse"
+/// in any case says nothing, and in [`holm`] it would take from those that do.
+///
+/// It goes by the sizes of the samples alone, not by their values, so that [`holm`] over the rest still holds.
+#[must_use]
+pub fn able(least: &[f64], alpha: f64) -> Vec<bool> {
+    let mut able = vec![true; least.len()];
+    let least = |index: usize| least.get(index).copied().filter(|p| !p.is_nan()).unwrap_or(1.0);
+    let mut order: Vec<usize> = (0..able.len()).collect();
+    order.sort_by(|a, b| least(*a).total_cmp(&least(*b)));
+    while let Some(greatest) = order.last().copied() {
+        #[expect(clippy::cast_precision_loss, reason = "a handful of tests")]
+        let tests = order.len() as f64;
+        if least(greatest) <= alpha / tests {
+            break;
+        }
+        if let Some(slot) = able.get_mut(greatest) {
+            *slot = false;
+        }
+        order.pop();
+    }
+    able
+}
+
 /// The finite values in ascending order.
 #[must_use]
 pub fn sorted(values: &[f64]) -> Vec<f64> {
@@ -69,8 +110,12 @@ pub fn sorted(values: &[f64]) -> Vec<f64> {
 /// The nearest-rank percentile of sorted values; `None` of none.
 #[must_use]
 pub fn percentile(sorted: &[f64], percent: u8) -> Option<f64> {
-    let rank = (sorted.len() * usize::from(percent)).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
+    sorted.get(rank(sorted.len(), percent) - 1).copied()
+}
+
+/// The nearest rank of a percentile, from 1.
+fn rank(count: usize, percent: u8) -> usize {
+    (count * usize::from(percent)).div_ceil(100).max(1)
 }
 
 /// Which of the tests reject at `alpha` together (Holm's step-down): the chance that *any* of them rejects
@@ -161,6 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn the_least_p_is_that_of_samples_as_different_as_can_be() {
+        // scipy.special.comb: 1 / C(40, 20), C(20, 2) / C(40, 2), and no value above the largest.
+        assert!((least_of_quantiles(20, 20, 50) - 7.254_445e-12).abs() < 1e-17);
+        assert!((least_of_quantiles(20, 20, 95) - 0.243_590).abs() < 1e-6);
+        assert!((least_of_quantiles(20, 20, 99) - 1.0).abs() < 1e-9);
+        assert!((least_of_shares(3, 3) - 0.05).abs() < 1e-9);
+        assert!((least_of_shares(0, 3) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_can_reject_by_itself_is_kept_and_what_is_left_out_does_not_count() {
+        assert_eq!(able(&[0.0, 0.25, 1.0], 0.01), [true, false, false]);
+        // Above a half of alpha, and the only one once the other is out.
+        assert_eq!(able(&[0.008, 0.25], 0.01), [true, false]);
+        assert_eq!(able(&[0.0, 0.008], 0.01), [true, false]);
+        assert_eq!(able(&[0.0, 0.005], 0.01), [true, true]);
+        assert_eq!(able(&[f64::NAN, 0.0], 0.01), [false, true]);
+        assert_eq!(able(&[0.0], f64::NAN), [false]);
+        assert_eq!(able(&[], 0.01), Vec::<bool>::new());
+    }
+
+    #[test]
     fn a_tail_that_is_worse_is_found_where_the_median_is_the_same() {
         let old: Vec<f64> = (0..400).map(|n| 20.0 + f64::from(n % 20)).collect();
         let new: Vec<f64> = old
@@ -189,6 +256,20 @@ mod tests {
                 prop_assert!((0.0..=1.0).contains(&found.p));
             }
             prop_assert!((0.0..=1.0).contains(&greater_share((a, b), (c, d))));
+        }
+
+        #[test]
+        fn no_samples_come_below_the_least_p_of_their_size(
+            new in proptest::collection::vec(0..6_u8, 1..40),
+            old in proptest::collection::vec(0..6_u8, 1..40),
+            percent in 1_u8..100, a in 0..40_u64, b in 0..40_u64,
+        ) {
+            let floats = |values: &[u8]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
+            let found = quantiles(&floats(&new), &floats(&old), percent).unwrap();
+            prop_assert!(found.p >= least_of_quantiles(new.len(), old.len(), percent) * (1.0 - 1e-6));
+            let (trials, of_old) = (count(new.len()), count(old.len()));
+            let p = greater_share((a, trials), (b, of_old));
+            prop_assert!(p >= least_of_shares(trials, of_old) * (1.0 - 1e-6));
         }
 
         #[test]

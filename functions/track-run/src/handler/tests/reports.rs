@@ -17,6 +17,8 @@ use crate::app::tests::config;
 
 const RUN: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
 const DEPLOYMENT: &str = "d-DRP6JOAN4";
+/// The job of the run's other action, as it told CodePipeline.
+const JOB: &str = "11111111-abcd-1111-abcd-111111abcdef";
 /// When the event says that the deployment began, less some seconds.
 const DEPLOYS_SINCE: i64 = 1_772_443_200;
 
@@ -30,6 +32,12 @@ fn answer(operation: &str) -> Value {
                 "actionTypeId": { "category": "Deploy", "owner": "AWS", "provider": "CloudFormation", "version": "1" },
                 "configuration": { "ActionMode": "CHANGE_SET_EXECUTE" },
             },
+        }, {
+            "pipelineExecutionId": RUN, "actionExecutionId": "a-2", "stageName": "Release",
+            "actionName": "Validate", "status": "Succeeded", "startTime": DEPLOYS_SINCE + 300,
+            "lastUpdateTime": DEPLOYS_SINCE + 400,
+            "input": { "actionTypeId": { "category": "Invoke", "owner": "AWS", "provider": "Lambda", "version": "1" } },
+            "output": { "executionResult": { "externalExecutionId": JOB } },
         }] }),
         "GetPipelineExecution" => json!({ "pipelineExecution": { "artifactRevisions": [] } }),
         _ => json!({}),
@@ -129,8 +137,8 @@ fn run() -> Subject {
     }
 }
 
-/// validate-deployment has written its report.
-async fn reported(app: &App, hook: Hook, verdict: Verdict) {
+/// A report as validate-deployment writes it, before it is told or afterwards.
+fn record(of: &str, verdict: Verdict, told: Option<&str>) -> Value {
     let finding = Finding {
         measurements: vec![Measurement {
             name: "PerformanceP95".to_owned(),
@@ -140,14 +148,25 @@ async fn reported(app: &App, hook: Hook, verdict: Verdict) {
         ..Finding::new(Check::Performance, verdict, "p95 12.5 ms")
     };
     let report = Report::of(vec![finding], Inconclusive::Fail);
-    let value = json!({ "hook": hook.name(), "at": now(), "report": report });
-    keep(app, hook, &value).await;
+    let mut record = json!({ "hook": of, "at": now(), "report": report, "request": "r" });
+    if let Some(told) = told {
+        record["told"] = json!(told);
+    }
+    record
+}
+
+/// validate-deployment has told of its report.
+async fn reported(app: &App, hook: Hook, verdict: Verdict) {
+    keep(app, hook, &record(hook.name(), verdict, Some("accepted"))).await;
 }
 
 async fn keep(app: &App, hook: Hook, value: &Value) {
-    let name = format!("{DEPLOYMENT}/{}", hook.name());
+    keep_as(app, &format!("{DEPLOYMENT}/{}", hook.name()), value).await;
+}
+
+async fn keep_as(app: &App, name: &str, value: &Value) {
     app.ledger
-        .put_value("validation", &name, value, now(), None)
+        .put_value("validation", name, value, now(), None)
         .await
         .unwrap();
 }
@@ -201,4 +220,40 @@ async fn a_report_of_an_unknown_form_holds_nothing_up() {
         deliver(&app, "SUCCESS").await;
         assert_eq!(verdicts(&app).await, []);
     }
+}
+
+#[tokio::test]
+async fn a_report_that_is_being_told_counts_once_the_deployment_is_over_and_one_that_was_late_never() {
+    let app = app().await;
+    let hook = Hook::BeforeAllowTraffic;
+    keep(&app, hook, &record(hook.name(), Verdict::Passed, None)).await;
+    let late = Hook::AfterAllowTraffic;
+    keep(
+        &app,
+        late,
+        &record(late.name(), Verdict::Failed, Some("too-late")),
+    )
+    .await;
+    deliver(&app, "START").await;
+    assert_eq!(verdicts(&app).await, []);
+    deliver(&app, "SUCCESS").await;
+    assert_eq!(verdicts(&app).await, [(hook, Verdict::Passed, Some(12.5))]);
+}
+
+#[tokio::test]
+async fn what_a_job_of_the_pipeline_measured_comes_into_the_timeline_of_its_run() {
+    let app = app().await;
+    deliver_event(&app, action_event()).await;
+    let jobs = async || app.ledger.load_timeline(&run()).await.unwrap().timeline.jobs;
+    assert!(jobs().await.is_empty());
+    let name = format!("{JOB}/Job");
+    keep_as(&app, &name, &record("Job", Verdict::Failed, Some("accepted"))).await;
+    assert!(deliver_event(&app, action_event()).await);
+    let of = &jobs().await["a-2"];
+    let number = of.checks["performance"].numbers["PerformanceP95"];
+    assert_eq!(
+        (of.verdict, number.value.map(|value| value.as_f64())),
+        (Verdict::Failed, Some(12.5))
+    );
+    assert!(!deliver_event(&app, action_event()).await);
 }

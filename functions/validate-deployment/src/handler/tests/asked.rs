@@ -8,16 +8,18 @@ use super::*;
 
 /// AWS as far as a validation goes.
 #[derive(Debug, Clone, Default)]
-struct Site {
+pub(super) struct Site {
     /// What the deployment says of itself, besides its revision.
-    deployment: Value,
+    pub(super) deployment: Value,
     /// Whether the version breaks at every request.
-    is_broken: bool,
+    pub(super) is_broken: bool,
     /// Whether a version by its number takes longer than anybody waits.
-    hangs: bool,
+    pub(super) hangs: bool,
+    /// Whether no report is taken now.
+    pub(super) refuses_reports: bool,
     /// Each request's qualifier and payload.
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
-    calls: Calls,
+    pub(super) asked: Arc<Mutex<Vec<(String, Value)>>>,
+    pub(super) calls: Calls,
 }
 
 const SPEC: &str = r#"{"version":0.0,"Resources":[{"app":{"Type":"AWS::Lambda::Function","Properties":{"Name":"app","Alias":"live","CurrentVersion":"6","TargetVersion":"7"}}}]}"#;
@@ -39,7 +41,7 @@ impl Site {
                 { "logStreamName": "2026/01/31/[7]0123", "timestamp": 1, "message": "START RequestId: x Version: 7" },
             ]})),
             "PutLifecycleEventHookExecutionStatus" | "PutJobSuccessResult" | "PutJobFailureResult" => {
-                Some(json!({}))
+                (!self.refuses_reports).then(|| json!({}))
             }
             _ => None,
         }
@@ -96,7 +98,7 @@ impl Site {
         (reports(&self.calls).remove(0).1["status"].clone(), outcome)
     }
 
-    fn through_alias(&self) -> Vec<Value> {
+    pub(super) fn through_alias(&self) -> Vec<Value> {
         let asked = self.asked.lock().unwrap();
         let through = asked.iter().filter(|(qualifier, _)| qualifier == "live");
         through.map(|(_, payload)| payload.clone()).collect()
@@ -183,7 +185,7 @@ async fn only_the_plain_request_goes_through_the_alias_whose_alarms_would_count_
 
 /// There is no policy document, so that the defaults hold.
 #[derive(Debug, Clone)]
-struct WithoutPolicy(Site);
+pub(super) struct WithoutPolicy(pub(super) Site);
 
 impl HttpConnector for WithoutPolicy {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::timeline::{Deployment, Progress, State};
+use crate::timeline::{Action, Deployment, Progress, State};
 use crate::validation::policy::Inconclusive;
 use crate::validation::{Check, Finding, Measurement};
 
@@ -155,13 +155,80 @@ fn reports_are_looked_for_of_the_latest_deployments_that_lack_them() {
     for (id, second) in [("d-1", 30), ("d-2", 10), ("d-3", 20)] {
         timeline.merge(&deployment_seen(id, State::InProgress, second));
     }
+    timeline.merge(&deployment_seen("d-3", State::Succeeded, 21));
     timeline.merge(&reported("d-1", Hook::BeforeAllowTraffic, 31, Verdict::Passed));
+    let wanted = timeline.unreported(2);
+    let wanted: Vec<_> = wanted.iter().map(|one| (one.place.name(), one.is_over)).collect();
     assert_eq!(
-        timeline.unreported(2),
+        wanted,
         [
-            ("d-1".to_owned(), Hook::AfterAllowTraffic),
-            ("d-3".to_owned(), Hook::BeforeAllowTraffic),
-            ("d-3".to_owned(), Hook::AfterAllowTraffic),
+            ("d-1/AfterAllowTraffic".to_owned(), false),
+            ("d-3/BeforeAllowTraffic".to_owned(), true),
+            ("d-3/AfterAllowTraffic".to_owned(), true),
         ]
     );
+}
+
+fn action_seen(id: &str, provider: &str, external: Option<&str>, second: i64) -> Timeline {
+    let action = Action {
+        stage: "IntegrationTest".to_owned(),
+        name: "Validate".to_owned(),
+        category: "Invoke".to_owned(),
+        provider: provider.to_owned(),
+        external: external.map(str::to_owned),
+        error: None,
+        progress: Progress::seen(State::Failed, Some(at(second))),
+    };
+    Timeline {
+        actions: BTreeMap::from([(id.to_owned(), action)]),
+        ..Timeline::default()
+    }
+}
+
+#[test]
+fn reports_are_looked_for_of_the_latest_jobs_that_lack_them() {
+    let mut timeline = Timeline::default();
+    for (id, provider, external, second) in [
+        ("a-1", "Lambda", Some("job-1"), 10),
+        ("a-2", "Lambda", Some("job-2"), 30),
+        ("a-3", "Lambda", Some("job-3"), 20),
+        // Not a function's, and one that says nothing of itself.
+        ("a-4", "CodeBuild", Some("build"), 40),
+        ("a-5", "Lambda", None, 50),
+    ] {
+        timeline.merge(&action_seen(id, provider, external, second));
+    }
+    let validation = Validation::of(&report(Verdict::Passed, Vec::new()), at(31));
+    let place = Place::Job {
+        action: "a-2".to_owned(),
+        job: "job-2".to_owned(),
+    };
+    assert_eq!(place.name(), "job-2/Job");
+    timeline.merge(&place.holding(validation.clone()));
+    assert_eq!(timeline.jobs["a-2"], validation);
+    let wanted = timeline.unreported(2);
+    let names: Vec<_> = wanted.iter().map(|one| one.place.name()).collect();
+    assert_eq!(names, ["job-3/Job"]);
+}
+
+#[test]
+fn of_two_reports_of_one_job_the_first_stands_and_it_goes_with_its_action() {
+    let of = |second, verdict| {
+        let place = Place::Job {
+            action: "a-1".to_owned(),
+            job: "job-1".to_owned(),
+        };
+        place.holding(Validation::of(&report(verdict, Vec::new()), at(second)))
+    };
+    let (first, second) = (of(20, Verdict::Failed), of(21, Verdict::Passed));
+    for (one, other) in [(&first, &second), (&second, &first)] {
+        let mut merged = one.clone();
+        merged.merge(other);
+        assert_eq!(reread(&merged), first);
+    }
+    let mut timeline = first;
+    timeline.merge(&action_seen("a-1", "Lambda", Some("job-1"), 25));
+    timeline.merge(&action_seen("a-2", "Lambda", Some("job-2"), 26));
+    assert!(timeline.shorten(|timeline| timeline.actions.len() <= 1));
+    assert!(timeline.jobs.is_empty(), "{timeline:?}");
 }

@@ -170,6 +170,70 @@ fn throttles_of_the_new_version_alone_fail() {
     );
 }
 
+#[test]
+fn a_percentile_that_no_slowdown_could_show_is_left_out_and_said_to_be() {
+    let rules = strict();
+    let of = |invocations: u64, seed| Draws(seed).version(invocations, 0.0, 10.0);
+    // p99 of 100 durations each is their two largest: whichever version they are of, that may be chance.
+    let finding = canary(&of(100, 5), Some(&of(100, 6)), &rules);
+    assert_eq!(finding.verdict, Verdict::Passed, "{finding:?}");
+    assert!(
+        finding.evidence.contains("not compared: p99 (too few values") && !finding.evidence.contains("p99 1"),
+        "{finding:?}"
+    );
+    // With a canary's tenth of the traffic the same number of durations is enough.
+    let finding = canary(&of(100, 5), Some(&of(900, 6)), &rules);
+    assert!(!finding.evidence.contains("not compared"), "{finding:?}");
+    // Fewer durations than the percentile has parts are said to be so too.
+    let finding = canary(&of(30, 5), Some(&of(900, 6)), &rules);
+    assert!(
+        finding
+            .evidence
+            .contains("not compared: p99 (fewer than 100 durations"),
+        "{finding:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_takes_nothing_from_what_can() {
+    let rules = strict();
+    let with = |invocations, errors| Version {
+        invocations,
+        errors,
+        durations_ms: vec![1.0; 100],
+        ..Version::default()
+    };
+    // p99 of 100 durations each can tell nothing. Four comparisons are left (errors, throttles, p50, p95), and this
+    // one's p is between a fifth and a quarter of alpha.
+    let p = greater_share((14, 100), (4, 100));
+    assert!(p > rules.alpha / 5.0 && p < rules.alpha / 4.0, "{p}");
+    let finding = canary(&with(100, 14), Some(&with(100, 4)), &rules);
+    assert_eq!(finding.verdict, Verdict::Failed, "{finding:?}");
+}
+
+#[test]
+fn what_can_tell_nothing_at_all_is_inconclusive() {
+    let rules = Canary {
+        alpha: 0.000_001,
+        min_samples: 5,
+        ..Canary::default()
+    };
+    let five = |ms: f64, errors| Version {
+        invocations: 5,
+        errors,
+        durations_ms: vec![ms; 5],
+        ..Version::default()
+    };
+    for new in [five(1.0, 0), five(9000.0, 5)] {
+        let finding = canary(&new, Some(&five(1.0, 0)), &rules);
+        assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
+        assert!(
+            finding.evidence.contains("nothing could be compared"),
+            "{finding:?}"
+        );
+    }
+}
+
 fn metric(kind: CustomKind, worse: Worse) -> Canary {
     Canary {
         custom_metrics: vec![CustomMetric {

@@ -147,6 +147,92 @@ fn a_version_within_its_bounds_may_still_be_too_slow_beside_the_live_one() {
 }
 
 #[test]
+fn a_percentile_that_no_regression_could_show_is_said_not_to_be_compared() {
+    let rules = Performance::default();
+    let compared = |requests: usize| {
+        performance(
+            &served(requests, 50.0),
+            Some(&served(requests, 50.0)),
+            &rules,
+            0.01,
+        )
+    };
+    let few = compared(20);
+    assert_eq!(few.verdict, Verdict::Passed, "{few:?}");
+    assert!(
+        few.evidence
+            .contains("p50 50 ms against the live version's 50 ms"),
+        "{few:?}"
+    );
+    for percentile in ["p95", "p99"] {
+        let compares = format!("{percentile} 50 ms against");
+        assert!(!few.evidence.contains(&compares), "{few:?}");
+    }
+    assert!(
+        few.evidence
+            .contains("p95 and p99 not compared with the live version: 20 requests of each are too few"),
+        "{few:?}"
+    );
+    // What the evidence says would do does.
+    let would_do = |percentile: &str| -> usize {
+        let (number, _) = few
+            .evidence
+            .split_once(&format!(" would do for {percentile}"))
+            .unwrap();
+        number.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    for percentile in ["p95", "p99"] {
+        let enough = would_do(percentile);
+        for requests in [enough, enough + 7, enough + 50] {
+            let evidence = compared(requests).evidence;
+            assert!(
+                evidence.contains(&format!("{percentile} 50 ms against")),
+                "{evidence}"
+            );
+        }
+    }
+    assert!(
+        would_do("p95") < would_do("p99") && would_do("p99") < 1000,
+        "{few:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_takes_nothing_from_what_can() {
+    let rules = Performance::default();
+    let slow = |slow: usize, of: usize| [served(of - slow, 50.0), served(slow, 900.0)].concat();
+    let finding = |new: usize, live: usize| performance(&slow(new, 20), Some(&slow(live, 20)), &rules, 0.01);
+    // p = 0.0052: above a third of alpha, and below alpha, which is what the only comparison has.
+    assert_eq!(finding(14, 5).verdict, Verdict::Failed, "{:?}", finding(14, 5));
+    // p = 0.028.
+    assert_eq!(finding(13, 6).verdict, Verdict::Passed, "{:?}", finding(13, 6));
+}
+
+#[test]
+fn too_few_requests_to_compare_anything_are_inconclusive_and_a_broken_live_version_is_not() {
+    let rules = Performance::default();
+    let finding = performance(&served(3, 50.0), Some(&served(3, 50.0)), &rules, 0.01);
+    assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
+    assert!(
+        finding.evidence.contains("p50, p95 and p99 not compared"),
+        "{finding:?}"
+    );
+    let slow = performance(&served(3, 50_000.0), Some(&served(3, 50.0)), &rules, 0.01);
+    assert_eq!(slow.verdict, Verdict::Failed, "the bounds hold all the same");
+    // What is to be mended may well be that the live version serves next to nothing.
+    let mut broken = served(2, 50.0);
+    broken.extend(vec![probe(broke("x"), 1.0); 18]);
+    for live in [broken, vec![probe(broke("x"), 1.0); 20]] {
+        let finding = performance(&served(20, 50.0), Some(&live), &rules, 0.01);
+        assert_eq!(finding.verdict, Verdict::Passed, "{finding:?}");
+        assert!(
+            finding.evidence.contains("the live version served"),
+            "{finding:?}"
+        );
+    }
+}
+
+#[test]
 fn load_counts_failures_and_throttles_against_their_bounds() {
     let mut rules = Load::default();
     let mut probes = served(49, 5.0);

@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::{
-    BadRequest, Canary, CustomKind, CustomMetric, Inconclusive, Load, LogRules, MAX_BYTES, Performance,
-    Policy, Refusal, Request, Worse,
+    BadRequest, Canary, CustomKind, CustomMetric, Inconclusive, Load, LogRules, MAX_BYTES, MAX_REQUESTS,
+    Performance, Policy, Refusal, Request, Worse,
 };
 use crate::text::shown;
 
@@ -308,7 +308,7 @@ fn performance(place: &Place<'_>, noted: &mut Noted) -> Performance {
     let default = Performance::default();
     let mut fields = place.fields(noted);
     let found = Performance {
-        requests: fields.whole("requests", 1..=1000, default.requests, noted),
+        requests: fields.whole("requests", 1..=MAX_REQUESTS, default.requests, noted),
         p50_ms: fields.number("p50_ms", 1.0..=MAX_MS, default.p50_ms, noted),
         p95_ms: fields.number("p95_ms", 1.0..=MAX_MS, default.p95_ms, noted),
         p99_ms: fields.number("p99_ms", 1.0..=MAX_MS, default.p99_ms, noted),
@@ -341,7 +341,7 @@ fn load(place: &Place<'_>, noted: &mut Noted) -> Load {
     let mut fields = place.fields(noted);
     let found = Load {
         concurrency: fields.whole("concurrency", 1..=100, default.concurrency, noted),
-        requests: fields.whole("requests", 1..=1000, default.requests, noted),
+        requests: fields.whole("requests", 1..=MAX_REQUESTS, default.requests, noted),
         max_error_percent: fields.number("max_error_percent", 0.0..=100.0, default.max_error_percent, noted),
         max_throttles: fields.whole("max_throttles", 0..=1000, default.max_throttles, noted),
     };

@@ -38,6 +38,7 @@ fn watching(dimensions: &[(&str, &str)]) -> Alarm {
             reason: "1 datapoint was above".to_owned(),
             actions_enabled: true,
             suppressed_by: None,
+            is_composite: false,
             metrics: vec![metric(dimensions)],
         }),
         part_of: None,
@@ -50,6 +51,21 @@ fn changed(change: impl FnOnce(&mut Found)) -> Alarm {
         change(found);
     }
     alarm
+}
+
+fn composite() -> Alarm {
+    changed(|found| {
+        found.metrics.clear();
+        found.is_composite = true;
+    })
+}
+
+/// A search, or a query in SQL: what metrics it reads is not in its definition.
+fn searching() -> Alarm {
+    Alarm {
+        name: "app-search".to_owned(),
+        ..changed(|found| found.metrics.clear())
+    }
 }
 
 fn failed(alarm: &Alarm, words: &str) {
@@ -183,7 +199,7 @@ fn a_red_part_of_a_composite_alarm_does_not_count_by_itself_but_a_blind_one_does
         part_of: Some("app-bad".to_owned()),
         ..alarm
     };
-    let composite = changed(|found| found.metrics.clear());
+    let composite = composite();
     let red = part(changed(|found| found.is_red = true));
     assert_eq!(
         preflight(&deployment(), &[composite, red]).verdict,
@@ -193,6 +209,65 @@ fn a_red_part_of_a_composite_alarm_does_not_count_by_itself_but_a_blind_one_does
         &part(watching(&[("FunctionName", "other")])),
         "app-errors (part of app-bad) watches function other",
     );
+}
+
+#[test]
+fn an_alarm_whose_metrics_cannot_be_read_is_said_not_to_be_judged() {
+    let finding = preflight(&deployment(), &[watching(&GOOD), searching()]);
+    assert_eq!(finding.verdict, Verdict::Passed, "{finding:?}");
+    assert!(
+        finding
+            .evidence
+            .contains("1 alarm can see version 7; app-search cannot be judged"),
+        "{finding:?}"
+    );
+    let red = preflight(
+        &deployment(),
+        &[changed(|found| found.is_red = true), searching()],
+    );
+    assert_eq!(red.verdict, Verdict::Failed, "{red:?}");
+    assert!(red.evidence.contains("app-search cannot be judged"), "{red:?}");
+}
+
+#[test]
+fn alarms_none_of_which_can_be_judged_are_inconclusive() {
+    let part = Alarm {
+        part_of: Some("app-errors".to_owned()),
+        ..searching()
+    };
+    for alarms in [vec![searching()], vec![composite(), part], vec![composite()]] {
+        let finding = preflight(&deployment(), &alarms);
+        assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
+        assert!(!finding.evidence.contains("can see"), "{finding:?}");
+        let rollback = Deployment {
+            is_rollback: true,
+            ..deployment()
+        };
+        assert_eq!(preflight(&rollback, &alarms).verdict, Verdict::Passed);
+    }
+    let disabled = Alarm {
+        found: searching().found.map(|found| Found {
+            actions_enabled: false,
+            ..found
+        }),
+        ..searching()
+    };
+    failed(&disabled, "actions disabled");
+}
+
+#[test]
+fn the_parts_of_composite_alarms_are_named_once_and_a_circle_of_them_ends() {
+    let mut looked_at = LookedAt::default();
+    let names = |parts: Vec<Part>| parts.into_iter().map(|it| (it.name, it.of)).collect::<Vec<_>>();
+    let pair = |name: &str, of: &str| (name.to_owned(), Some(of.to_owned()));
+    let group = looked_at.listed(vec!["whole".to_owned(), "b".to_owned(), "b".to_owned()]);
+    assert_eq!(names(group), [("whole".to_owned(), None), ("b".to_owned(), None)]);
+    // The group lists b itself.
+    let first = looked_at.parts_of("whole", "ALARM(inner) OR ALARM(b)");
+    assert_eq!(names(first), [pair("inner", "whole")]);
+    let second = looked_at.parts_of("inner", "ALARM(whole) OR ALARM(inner) OR OK(leaf)");
+    assert_eq!(names(second), [pair("leaf", "inner")]);
+    assert_eq!(names(looked_at.parts_of("leaf", "ALARM(whole)")), []);
 }
 
 #[test]
