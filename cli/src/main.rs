@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         Command::Trigger(arguments) => trigger::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
-        Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Doctor(arguments) => Box::pin(doctor::run(&arguments)).await,
         Command::Audit(arguments) => audit::run(&arguments).await.map(|()| Exit::Done),
     };
     match done {

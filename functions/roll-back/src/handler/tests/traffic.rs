@@ -23,14 +23,15 @@ async fn a_person_is_called_once_where_the_stopped_version_keeps_its_traffic() {
                 "{status}, {after}"
             );
         }
-        let mut cloud = case.cloud.lock().unwrap();
-        assert!(
-            cloud.notices[1].contains("may still have traffic"),
-            "{:?}",
-            cloud.notices
-        );
-        cloud.keeps_traffic = false;
-        drop(cloud);
+        {
+            let mut cloud = case.cloud.lock().unwrap();
+            assert!(
+                cloud.notices[1].contains("may still have traffic"),
+                "{:?}",
+                cloud.notices
+            );
+            cloud.keeps_traffic = false;
+        }
         let outcome = case.deliver(600).await.unwrap();
         assert!(outcome.is_ok(), "{outcome:?}");
     }
