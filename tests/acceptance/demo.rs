@@ -257,6 +257,9 @@ fn check_whole(summary: &Value, said: &str) {
         "{rollback}"
     );
     let at = |name: &str| text(rollback, name).parse::<jiff::Timestamp>().unwrap();
+    // One bad version may set off several alarms; the one that it was rolled back for is told everywhere.
+    let told_in_notice = format!("({})\"", text(rollback, "alarm"));
+    assert!(said.contains(&told_in_notice), "{told_in_notice}: {said}");
     let latency = at("stopped_at").as_millisecond() - at("alarm_at").as_millisecond();
     let told = rollback["latency_ms"].as_i64().unwrap();
     assert!(latency >= 0 && (latency - told).abs() <= 1000, "{rollback}");

@@ -11,6 +11,7 @@ use super::summary::{RollbackSummary, RunSummary};
 use super::traffic::Traffic;
 use super::upload::{Started, upload};
 use super::{DemoError, Stage, approve};
+use crate::inbox::Mail;
 use crate::sample::Behaviour;
 
 const RELEASE: &str = "Release";
@@ -87,7 +88,7 @@ pub(crate) async fn bad(
     }
     stage.console.waiting("waiting for the notice");
     let function = format!("signalbox-{}-roll-back", stage.installed.environment);
-    let is_notice = |mail: &crate::inbox::Mail| mail.subject.starts_with("Rolled back");
+    let is_notice = |mail: &Mail| mail.subject.starts_with("Rolled back");
     let inbox = stage.running.cloud.inbox();
     let log = stage.running.logs.join(format!("{function}.log"));
     let told = async {
@@ -113,7 +114,7 @@ pub(crate) async fn bad(
     let reason = frozen(stage, RELEASE)
         .await?
         .ok_or_else(|| DemoError::new(STEP, "the Release stage is not frozen").with_log(log.display()))?;
-    let rollback = rollback_summary(stage, &deployment, &before.version, &after.version)?;
+    let rollback = rollback_summary(stage, &deployment, &notice, &before.version, &after.version)?;
     let failed = traffic
         .by_version()
         .get(&rollback.from_version)
@@ -189,29 +190,29 @@ async fn newest_rolled_back(stage: &Stage<'_>) -> Result<Value, DemoError> {
     Ok(answer.get("deploymentInfo").cloned().unwrap_or_default())
 }
 
-/// The first alarm of the application that went off since then, and when. One bad version may set off several.
-fn first_alarm(seen: &[Value], function: &str, since: Timestamp) -> Option<(String, Timestamp)> {
-    let alarms = seen.iter().filter_map(|event| {
+/// The alarm that a notice names: one bad version may set off several, and not each of them rolls back.
+fn named_alarm(notice: &Mail) -> Option<&str> {
+    notice.text.lines().find_map(|line| line.strip_prefix("Alarm: "))
+}
+
+/// When the alarm first went off since then.
+fn went_off(seen: &[Value], alarm: &str, since: Timestamp) -> Option<Timestamp> {
+    let moments = seen.iter().filter_map(|event| {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-        let went_off = text("/detail-type")? == "CloudWatch Alarm State Change"
-            && text("/detail/state/value")? == "ALARM";
+        let is_it = text("/detail-type")? == "CloudWatch Alarm State Change"
+            && text("/detail/state/value")? == "ALARM"
+            && text("/detail/alarmName")? == alarm;
         // CloudWatch's offset has no colon, which RFC 3339 demands.
-        let at = text("/detail/state/timestamp")?
-            .replace("+0000", "Z")
-            .parse()
-            .ok()?;
-        let name = text("/detail/alarmName")?;
-        let of_application = name
-            .strip_prefix(function)
-            .is_some_and(|rest| rest.starts_with('-'));
-        (went_off && of_application).then_some((name.to_owned(), at))
+        let at = text("/detail/state/timestamp")?.replace("+0000", "Z");
+        is_it.then(|| at.parse().ok()).flatten()
     });
-    alarms.filter(|(_, at)| *at >= since).min_by_key(|(_, at)| *at)
+    moments.filter(|at| *at >= since).min()
 }
 
 fn rollback_summary(
     stage: &Stage<'_>,
     deployment: &Value,
+    notice: &Mail,
     good: &str,
     alias_version_after: &str,
 ) -> Result<RollbackSummary, DemoError> {
@@ -231,12 +232,15 @@ fn rollback_summary(
         Timestamp::from_millisecond(millis).map_err(|error| DemoError::new(STEP, error))
     };
     let stopped_at = moment("completeTime")?;
-    let (alarm, alarm_at) = first_alarm(
-        &stage.running.events.events_seen(),
-        &stage.installed.function,
-        moment("createTime")?,
-    )
-    .ok_or_else(|| DemoError::new(STEP, "no alarm was seen"))?;
+    let alarm = named_alarm(notice)
+        .ok_or_else(|| DemoError::new(STEP, format!("the notice names no alarm: {}", notice.text)))?;
+    let seen = stage.running.events.events_seen();
+    let alarm_at = went_off(&seen, alarm, moment("createTime")?).ok_or_else(|| {
+        let cause = format!(
+            "alarm {alarm}, which the notice names, was not seen to go off since the deployment began"
+        );
+        DemoError::new(STEP, cause)
+    })?;
     let content = ["/revision/appSpecContent/content", "/revision/string/content"]
         .iter()
         .find_map(|pointer| deployment.pointer(pointer).and_then(Value::as_str))
@@ -254,7 +258,7 @@ fn rollback_summary(
     };
     Ok(RollbackSummary {
         deployment: id,
-        alarm,
+        alarm: alarm.to_owned(),
         alarm_at: alarm_at.to_string(),
         stopped_at: stopped_at.to_string(),
         latency_ms: stopped_at.as_millisecond() - alarm_at.as_millisecond(),
@@ -271,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_alarms_the_applications_first_since_the_deployment_began_is_meant() {
+    fn of_several_alarms_the_one_that_the_notice_names_is_meant_since_the_deployment_began() {
         let event = |name: &str, state: &str, at: &str| {
             json!({
                 "detail-type": "CloudWatch Alarm State Change",
@@ -279,18 +283,16 @@ mod tests {
             })
         };
         let seen = [
-            event("app-of-another-time", "ALARM", "2026-02-03T09:00:00.000+0000"),
-            event("app-green", "OK", "2026-02-03T10:00:01.000+0000"),
-            event("app-second", "ALARM", "2026-02-03T10:00:02.500+0000"),
-            event("app-first", "ALARM", "2026-02-03T10:00:02.000+0000"),
-            event("signalbox-dead-letters", "ALARM", "2026-02-03T10:00:01.000+0000"),
-            event("application-first", "ALARM", "2026-02-03T10:00:01.000+0000"),
+            event("app-errors", "ALARM", "2026-02-03T09:00:00.000+0000"),
+            // Goes off first, and no deployment hangs on it.
+            event("app-alias-errors", "ALARM", "2026-02-03T10:00:01.000+0000"),
+            event("app-errors", "OK", "2026-02-03T10:00:01.500+0000"),
+            event("app-errors", "ALARM", "2026-02-03T10:00:02.500+0000"),
+            event("app-errors", "ALARM", "2026-02-03T10:00:02.000+0000"),
         ];
         let since = "2026-02-03T10:00:00Z".parse().unwrap();
         let at = "2026-02-03T10:00:02Z".parse().unwrap();
-        assert_eq!(
-            first_alarm(&seen, "app", since),
-            Some(("app-first".to_owned(), at))
-        );
+        assert_eq!(went_off(&seen, "app-errors", since), Some(at));
+        assert_eq!(went_off(&seen, "app-duration", since), None);
     }
 }
