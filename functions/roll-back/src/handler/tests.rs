@@ -1,12 +1,14 @@
 //! Whole alarms and commands against a cloud of one deployment group, with a crash at every call.
 
+mod case;
 mod cloud;
 mod commands;
 mod memory;
 mod stack;
 mod traffic;
 
-use cloud::{Cloud, case};
+use case::case;
+use cloud::Cloud;
 
 use super::*;
 

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use signalbox_bootstrap::Failure;
 
-use super::cloud::{Case, Cloud, FIRED, case, deployment};
+use super::case::{Case, case};
+use super::cloud::{Cloud, FIRED, deployment};
 use super::*;
 
 impl Case {

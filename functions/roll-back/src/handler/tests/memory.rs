@@ -6,7 +6,8 @@ use signalbox_decision::approval::{ApprovalAction, Token};
 use signalbox_decision::timeline::Subject;
 use signalbox_ledger::{ApprovalKey, BadVersion};
 
-use super::cloud::{Case, Cloud, FIRED, case};
+use super::case::{Case, case};
+use super::cloud::{Cloud, FIRED};
 use super::*;
 
 fn now() -> Timestamp {

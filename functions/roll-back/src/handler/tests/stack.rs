@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::cloud::{BEGAN, Cloud, FIRED, case, deployment, release};
+use super::case::case;
+use super::cloud::{BEGAN, Cloud, FIRED, deployment, release};
 use super::*;
 
 fn cloud() -> Cloud {

@@ -1,6 +1,7 @@
 //! A stop that was accepted is not yet a version without traffic.
 
-use super::cloud::{Cloud, FIRED, case, deployment};
+use super::case::case;
+use super::cloud::{Cloud, FIRED, deployment};
 use super::*;
 
 /// Whoever stopped it: roll-back itself, or a person who asked for no rollback.
